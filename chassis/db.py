@@ -1,0 +1,71 @@
+"""Sessions and transactions: one `Database` a service, opened lazily.
+
+One request, one event or one job is one transaction, opened at the door with
+`with database.transaction() as session:`. It commits when the block ends and
+rolls back when it raises; nothing else in the product commits.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+from chassis.settings import settings
+
+# Names that Alembic can refer to in later migrations.
+NAMING = {
+    "ix": "%(column_0_N_label)s_idx",
+    "uq": "%(table_name)s_%(column_0_N_name)s_key",
+    "ck": "%(table_name)s_%(constraint_name)s_check",
+    "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+    "pk": "%(table_name)s_pkey",
+}
+
+
+def new_metadata() -> MetaData:
+    """Metadata for a service's tables, with stable constraint names."""
+    return MetaData(naming_convention=NAMING)
+
+
+def database_url(service: str) -> str:
+    """The service's database as a SQLAlchemy URL with the psycopg driver."""
+    url = settings().database_url.replace("{service}", service)
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+
+
+class Database:
+    """The database of one service."""
+
+    def __init__(self, service: str, metadata: MetaData) -> None:
+        self.service = service
+        self.metadata = metadata
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The connection pool; made at first use, since a fork must not share it."""
+        return create_engine(
+            database_url(self.service),
+            pool_size=settings().database_pool,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"application_name": f"denda-{self.service}", "connect_timeout": 5},
+        )
+
+    @cached_property
+    def _sessions(self) -> sessionmaker[Session]:
+        return sessionmaker(self.engine, expire_on_commit=False)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Session]:
+        """A session whose changes are committed together when the block ends."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        """Close the pool; the next use opens a new one."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        self.__dict__.pop("engine", None)
+        self.__dict__.pop("_sessions", None)
