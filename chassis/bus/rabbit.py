@@ -1,0 +1,229 @@
+"""The bus on RabbitMQ 3.10 or later: a durable topic exchange, and quorum queues for every subscribing service.
+
+`<queue>` dead-letters into `<queue>.dead`; a failed event waits in `<queue>.retry.<seconds>s`, whose messages
+expire back into `<queue>`. An event leaves a queue only after the broker has confirmed its copy in the next one.
+"""
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import structlog
+from pika import BasicProperties, BlockingConnection
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.channel import Channel
+
+from chassis.bus import BATCH, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
+from chassis.bus.rabbit_io import Incoming, Inflow, Outgoing, Publisher, parameters
+
+log = structlog.get_logger(__name__)
+
+EXCHANGE = "denda.events"
+# Looking at dead letters delivers them, which must not use them up; RabbitMQ 4 limits to 20 where nothing is said.
+WITHOUT_LIMIT = 1_000_000_000
+KILLED = f"delivered {DELIVERY_LIMIT} times and never settled: its consumer dies or hangs"
+
+
+class RabbitBus:
+    """See `chassis.bus.Bus`."""
+
+    def __init__(self, url: str, retry_delays: Sequence[float]) -> None:
+        self._url = url
+        self._delays = retry_delays
+
+    def declare(self, queue: str, event_types: Iterable[str]) -> None:
+        with self._channel() as channel:
+            channel.exchange_declare(EXCHANGE, "topic", durable=True)
+            _declare(channel, _dead(queue), **{"x-delivery-limit": WITHOUT_LIMIT})
+            _declare(channel, queue, **_falls_to(_dead(queue)), **{"x-delivery-limit": DELIVERY_LIMIT})
+            for delay in self._delays:
+                _declare(channel, _retry(queue, delay), **_falls_to(queue), **{"x-message-ttl": int(delay * 1000)})
+            for event_type in event_types:
+                channel.queue_bind(queue, EXCHANGE, event_type)
+
+    def publish(self, envelopes: Sequence[Envelope]) -> set[UUID]:
+        messages = [_outgoing(EXCHANGE, envelope.type, envelope) for envelope in envelopes]
+        return {UUID(name) for name in self._publisher.publish(messages)}
+
+    def consume(self, queue: str, handle: Handle, stop: threading.Event) -> None:
+        inflow = Inflow(self._url, queue)
+        try:
+            while not stop.is_set():
+                batch = inflow.take(0.2)
+                if batch and self._handled(queue, batch, handle, stop):
+                    inflow.acknowledge(batch)
+        finally:
+            inflow.close()
+
+    def dead(self, queue: str, limit: int = 100) -> list[DeadLetter]:
+        with self._channel() as channel:
+            return [letter for _, letter in islice(_letters(channel, queue, None), limit)]
+
+    def replay(self, queue: str, ids: Collection[UUID] | None = None) -> int:
+        replayed = 0
+        with self._channel() as channel:
+            letters = _letters(channel, queue, ids)
+            while chunk := list(islice(letters, BATCH)):
+                stored = self._publisher.publish([_outgoing("", queue, letter.envelope) for _, letter in chunk])
+                for tag, letter in chunk:
+                    if str(letter.envelope.id) in stored:
+                        channel.basic_ack(tag)
+                        replayed += 1
+        return replayed
+
+    def drop(self, queue: str, ids: Collection[UUID] | None = None) -> int:
+        dropped = 0
+        with self._channel() as channel:
+            for tag, _ in _letters(channel, queue, ids):
+                channel.basic_ack(tag)
+                dropped += 1
+        return dropped
+
+    def depth(self, queue: str) -> int:
+        with self._channel() as channel:
+            return _count(channel, queue)
+
+    def check(self) -> None:
+        with self._channel():
+            pass
+
+    def close(self) -> None:
+        if "_publisher" in self.__dict__:
+            self._publisher.close()
+            del self.__dict__["_publisher"]
+
+    @cached_property
+    def _publisher(self) -> Publisher:
+        return Publisher(self._url, _declare_exchange)
+
+    @contextmanager
+    def _channel(self) -> Iterator[BlockingChannel]:
+        connection = BlockingConnection(parameters(self._url))
+        try:
+            yield connection.channel()
+        finally:
+            connection.close()
+
+    def _delivery(self, message: Incoming) -> Delivery:
+        envelope = _envelope(message.properties, message.body)
+        return Delivery(envelope, message.tag, final=envelope.attempt > len(self._delays))
+
+    def _handled(self, queue: str, batch: Sequence[Incoming], handle: Handle, stop: threading.Event) -> bool:
+        """Call `handle` until it does not raise; False when the stop came first.
+
+        The batch is held meanwhile: to give it back would count as a delivery.
+        """
+        for pause in pauses():
+            deliveries = [self._delivery(message) for message in batch]
+            try:
+                handle(deliveries)
+                return self._set_aside(queue, deliveries, stop)
+            except Exception as error:
+                log.warning("bus.consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
+                if stop.wait(pause):
+                    break
+        return False
+
+    def _set_aside(self, queue: str, deliveries: Sequence[Delivery], stop: threading.Event) -> bool:
+        """Store each failed event where it waits now; False when the broker has not confirmed that before the stop."""
+        left = {str(d.envelope.id): self._aside(queue, d) for d in deliveries if d.error}
+        for pause in pauses():
+            for name in self._publisher.publish(list(left.values())) if left else ():
+                del left[name]
+            if not left or stop.wait(pause):
+                return not left
+        return False
+
+    def _aside(self, queue: str, delivery: Delivery) -> Outgoing:
+        attempt = delivery.envelope.attempt
+        if delivery.dead:
+            return _outgoing("", _dead(queue), delivery.envelope, error=delivery.error, attempt=attempt)
+        return _outgoing("", _retry(queue, self._delays[attempt - 1]), delivery.envelope, attempt=attempt + 1)
+
+
+def _declare_exchange(channel: Channel) -> None:
+    channel.exchange_declare(EXCHANGE, "topic", durable=True)
+
+
+def _declare(channel: BlockingChannel, queue: str, **arguments: str | int) -> None:
+    channel.queue_declare(queue, durable=True, arguments={"x-queue-type": "quorum", **arguments})
+
+
+def _falls_to(queue: str) -> dict[str, str | int]:
+    """Arguments of a queue whose expired and refused messages go to `queue`, without loss on the way."""
+    return {
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": queue,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+
+
+def _dead(queue: str) -> str:
+    return f"{queue}.dead"
+
+
+def _retry(queue: str, delay: float) -> str:
+    # The delay is in the name, since a queue's TTL cannot change once it is declared.
+    return f"{queue}.retry.{delay:g}s"
+
+
+def _count(channel: BlockingChannel, queue: str) -> int:
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Iterator[tuple[int, DeadLetter]]:
+    """The dead letters that are there now, with their tags; those not acknowledged stay when the channel closes."""
+    for _ in range(_count(channel, _dead(queue))):
+        method, properties, body = channel.basic_get(_dead(queue))
+        if method is None or properties is None or body is None:
+            return
+        letter = DeadLetter(_envelope(properties, body), str((properties.headers or {}).get("error", KILLED)))
+        if ids is None or letter.envelope.id in ids:
+            yield method.delivery_tag or 0, letter
+
+
+def _outgoing(exchange: str, key: str, envelope: Envelope, *, attempt: int = 1, error: str = "") -> Outgoing:
+    extras = {"subject": envelope.subject, "traceparent": envelope.traceparent, "error": error}
+    headers: dict[str, str | int] = {name: text for name, text in extras.items() if text}
+    if attempt > 1:
+        headers["attempt"] = attempt
+    properties = BasicProperties(
+        content_type="application/protobuf",
+        delivery_mode=2,
+        message_id=str(envelope.id),
+        type=envelope.type,
+        app_id=envelope.source,
+        timestamp=int(envelope.time.timestamp()),
+        correlation_id=envelope.correlation_id or None,
+        headers=headers or None,
+    )
+    return Outgoing(exchange, key, properties, envelope.body)
+
+
+def _envelope(properties: BasicProperties, body: bytes) -> Envelope:
+    headers = properties.headers or {}
+    attempt = headers.get("attempt")
+    return Envelope(
+        id=_event_id(properties.message_id or ""),
+        type=properties.type or "",
+        source=properties.app_id or "",
+        time=datetime.fromtimestamp(properties.timestamp or 0, UTC),
+        body=body,
+        subject=str(headers.get("subject", "")),
+        correlation_id=properties.correlation_id or "",
+        traceparent=str(headers.get("traceparent", "")),
+        attempt=attempt if isinstance(attempt, int) else 1,
+    )
+
+
+def _event_id(name: str) -> UUID:
+    """The message's id; what others have put into the queue gets a stable one, so that it can be listed and dropped."""
+    try:
+        return UUID(name)
+    except ValueError:
+        return uuid5(NAMESPACE_URL, name)

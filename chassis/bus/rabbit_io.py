@@ -1,0 +1,269 @@
+"""RabbitMQ connections, each with an I/O thread of its own that runs nothing else, so heartbeats never starve.
+
+A connection that is lost comes back by itself, with growing pauses. What was not confirmed or not
+acknowledged by then is not tried here again: the outbox and the broker still have it.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+
+import structlog
+from pika import BasicProperties, SelectConnection, URLParameters
+from pika.adapters.select_connection import IOLoop
+from pika.channel import Channel
+from pika.frame import Method
+from pika.spec import Basic
+
+from chassis.bus import BATCH, BATCH_BYTES, pauses
+
+log = structlog.get_logger(__name__)
+# Every lost connection is logged below, once and in the product's own form.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+# Most messages sent and not yet confirmed.
+WINDOW = 500
+# Seconds to wait for a connection, and for the broker to confirm a window.
+CONNECT_SECONDS = 2.0
+CONFIRM_SECONDS = 10.0
+# Messages that the broker sends ahead of their acknowledgement.
+PREFETCH = 2 * BATCH
+PREFETCH_AT_FIRST = 20
+
+
+class Link:
+    """One connection with one channel: `opened` sets the channel up, `lost` hears that it is gone."""
+
+    def __init__(self, url: str, opened: Callable[[Channel], None], lost: Callable[[], None]) -> None:
+        self._parameters = parameters(url)
+        self._opened = opened
+        self._lost = lost
+        self._pauses = pauses()
+        self._closing = False
+        self._loop = IOLoop()
+        self._connection: SelectConnection | None = None
+        self.channel: Channel | None = None
+        self.ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="bus-io", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run `work` on the I/O thread, the only one that may touch the channel."""
+        self._loop.add_callback_threadsafe(work)
+
+    def close(self) -> None:
+        """Send what is submitted, close the connection and end the thread."""
+        self.submit(self._close)
+        self._thread.join(CONFIRM_SECONDS)
+
+    def _run(self) -> None:
+        self._connect()
+        self._loop.start()
+        self._loop.close()
+
+    def _connect(self) -> None:
+        self._connection = SelectConnection(
+            self._parameters,
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
+            on_open_error_callback=self._on_close,
+            on_close_callback=self._on_close,
+            custom_ioloop=self._loop,
+        )
+
+    def _on_channel(self, channel: Channel) -> None:
+        channel.add_on_close_callback(self._on_channel_close)
+        self._pauses = pauses()
+        self.channel = channel
+        self._opened(channel)
+        self.ready.set()
+
+    def _on_channel_close(self, channel: Channel, reason: Exception) -> None:
+        if not self._closing and channel.connection.is_open:
+            log.warning("bus.channel_closed", reason=str(reason))
+            channel.connection.close()
+
+    def _on_close(self, _connection: object, reason: BaseException) -> None:
+        self.channel = None
+        self.ready.clear()
+        self._lost()
+        if self._closing:
+            self._loop.stop()
+        else:
+            pause = next(self._pauses)
+            log.warning("bus.connection_lost", reason=str(reason) or type(reason).__name__, next_try_seconds=pause)
+            self._loop.call_later(pause, self._reconnect)
+
+    def _reconnect(self) -> None:
+        if not self._closing:
+            self._connect()
+
+    def _close(self) -> None:
+        self._closing = True
+        if self._connection and self._connection.is_open:
+            self._connection.close()
+        else:
+            self._loop.stop()
+
+
+def parameters(url: str) -> URLParameters:
+    """Connection parameters; a broker that blocks publishers for long counts as lost."""
+    found = URLParameters(url)
+    found.blocked_connection_timeout = found.blocked_connection_timeout or 30
+    found.socket_timeout = 5
+    found.client_properties = {"connection_name": "denda"}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A message to publish; `properties.message_id` tells it from the others of its window."""
+
+    exchange: str
+    routing_key: str
+    properties: BasicProperties
+    body: bytes
+
+
+@dataclass(slots=True)
+class Window:
+    """Messages sent together, and what the broker has said about them."""
+
+    messages: Sequence[Outgoing]
+    open: int = 0
+    confirmed: set[str] = field(default_factory=set)
+    returned: set[str] = field(default_factory=set)
+    done: threading.Event = field(default_factory=threading.Event)
+
+
+class Publisher:
+    """Publishes with asynchronous confirms: waiting for each one alone would cost nine tenths of the speed."""
+
+    def __init__(self, url: str, opened: Callable[[Channel], None]) -> None:
+        self._prepare = opened
+        self._turn = threading.Lock()
+        self._sent: dict[int, tuple[Window, str]] = {}
+        self._last_tag = 0
+        self._link = Link(url, self._on_open, self._on_lost)
+
+    def publish(self, messages: Sequence[Outgoing]) -> set[str]:
+        """Send the messages; returns the ids of those that the broker has stored in a queue."""
+        stored: set[str] = set()
+        with self._turn:
+            for start in range(0, len(messages), WINDOW):
+                if not self._link.ready.wait(CONNECT_SECONDS):
+                    break
+                window = Window(messages[start : start + WINDOW])
+                self._link.submit(partial(self._send, window))
+                window.done.wait(CONFIRM_SECONDS)
+                stored |= window.confirmed
+        return stored
+
+    def close(self) -> None:
+        self._link.close()
+
+    def _on_open(self, channel: Channel) -> None:
+        self._last_tag = 0
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm)
+        self._prepare(channel)
+
+    def _on_lost(self) -> None:
+        for window, _ in self._sent.values():
+            window.done.set()
+        self._sent.clear()
+
+    def _send(self, window: Window) -> None:
+        channel = self._link.channel
+        if channel is None or not channel.is_open:
+            window.done.set()
+            return
+        window.open = len(window.messages)
+        for message in window.messages:
+            self._last_tag += 1
+            self._sent[self._last_tag] = (window, str(message.properties.message_id))
+            channel.basic_publish(
+                message.exchange, message.routing_key, message.body, message.properties, mandatory=True
+            )
+
+    def _on_return(self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
+        # The broker returns what no queue wants before it confirms it.
+        for window, name in self._sent.values():
+            if name == properties.message_id:
+                window.returned.add(name)
+                break
+
+    def _on_confirm(self, frame: "Method[Basic.Ack | Basic.Nack]") -> None:
+        last = frame.method.delivery_tag
+        tags = list(takewhile(lambda tag: tag <= last, self._sent)) if frame.method.multiple else [last]
+        for tag in tags:
+            window, name = self._sent.pop(tag)
+            if isinstance(frame.method, Basic.Ack) and name not in window.returned:
+                window.confirmed.add(name)
+            window.open -= 1
+            if not window.open:
+                window.done.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A message as it came; the channel is the only one on which it can be acknowledged."""
+
+    channel: Channel
+    tag: int
+    properties: BasicProperties
+    body: bytes
+
+
+class Inflow:
+    """What the broker sends from one queue, kept here until somebody takes it."""
+
+    def __init__(self, url: str, queue_name: str) -> None:
+        self._queue = queue_name
+        self._prefetch = PREFETCH_AT_FIRST
+        self._size = 0.0
+        self._consumer = ""
+        self._waiting: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
+        self._link = Link(url, self._subscribe, lambda: None)
+
+    def take(self, seconds: float) -> list[Incoming]:
+        """The next messages of one channel, at most BATCH; empty when none has come after `seconds`."""
+        batch: list[Incoming] = []
+        try:
+            batch.append(self._waiting.get(timeout=seconds))
+            while len(batch) < BATCH:
+                batch.append(self._waiting.get_nowait())
+        except queue.Empty:
+            pass
+        # What a lost channel has brought will be sent again.
+        return [message for message in batch if message.channel is self._link.channel]
+
+    def acknowledge(self, batch: Sequence[Incoming]) -> None:
+        """Tell the broker that these messages and all before them are done."""
+        self._link.submit(partial(self._acknowledge, batch[-1], max(len(message.body) for message in batch)))
+
+    def close(self) -> None:
+        """Give back what nobody has taken."""
+        self._link.close()
+
+    def _subscribe(self, channel: Channel) -> None:
+        channel.basic_qos(prefetch_count=self._prefetch)
+        self._consumer = channel.basic_consume(self._queue, self._on_message)
+
+    def _on_message(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
+        self._waiting.put(Incoming(channel, method.delivery_tag or 0, properties, body))
+
+    def _acknowledge(self, last: Incoming, largest: int) -> None:
+        if not last.channel.is_open:
+            return
+        last.channel.basic_ack(last.tag, multiple=True)
+        # Prefetch counts messages and memory counts bytes: the larger they are, the fewer may wait here.
+        self._size = max(largest, 0.9 * self._size, 1)
+        wanted = max(PREFETCH_AT_FIRST, min(PREFETCH, int(BATCH_BYTES / self._size)))
+        if wanted > 2 * self._prefetch or wanted < self._prefetch / 2:
+            self._prefetch = wanted
+            last.channel.basic_cancel(self._consumer)
+            self._subscribe(last.channel)
