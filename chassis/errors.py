@@ -121,7 +121,16 @@ class Unavailable(DendaError):
     reason = "UNAVAILABLE"
 
 
-def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.PreconditionFailure) -> any_pb2.Any:
+class Internal(DendaError):
+    """A defect of ours; what happened is in the log and not in the answer."""
+
+    code = grpc.StatusCode.INTERNAL
+    reason = "INTERNAL"
+
+
+def _packed(
+    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.PreconditionFailure,
+) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed

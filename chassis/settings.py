@@ -26,21 +26,25 @@ class Settings(BaseSettings):
     bus_url: str = Field(
         "",
         validation_alias=AliasChoices("DENDA_BUS_URL", "AMQP_URL"),
-        description="`amqp://…` for RabbitMQ, `postgresql://…` for the bus on PostgreSQL. Empty: the embedded database.",
+        description="`amqp://…` for RabbitMQ, `postgresql://…` for tables there. Empty: the embedded database.",
     )
     secret_key: SecretStr = Field(
         SecretStr(""), description="Key for signed links and addresses. Empty: made once in the data directory."
     )
     service_key: SecretStr = Field(
-        SecretStr(""), description="Key a service shows to identity for a token. Empty: made once in the data directory."
+        SecretStr(""),
+        description="Key a service shows to identity for a token. Empty: made once in the data directory.",
     )
     bind: str = Field("127.0.0.1", description="Address that every server listens on.")
-    port_offset: int = Field(0, description="Added to every default port, to run a second installation beside the first.")
+    port_offset: int = Field(
+        0, description="Added to every default port, to run a second installation beside the first."
+    )
     address_template: str = Field(
         "127.0.0.1:{port}", description="Where services find each other; `{service}` and `{port}` are filled in."
     )
     public_url: str = Field(
-        "", description="The gateway as customers reach it, in every link. Empty: http://127.0.0.1 and the gateway's port."
+        "",
+        description="The gateway as customers reach it, in every link. Empty: http://127.0.0.1 and the gateway's port.",
     )
     metrics_port: int = Field(0, ge=0, description="Port of the Prometheus metrics; 0 turns them off.")
     otlp_endpoint: str = Field("", description="OpenTelemetry collector (OTLP over gRPC). Empty: no traces leave.")

@@ -1,0 +1,221 @@
+"""The gRPC server of a service: every call passes one door.
+
+The door knows the request's id and trace, authenticates the caller, checks the role that the contract declares,
+validates the request by its contract (protovalidate), turns errors into statuses with details, and measures.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import protovalidate
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from grpc_status import rpc_status
+from opentelemetry import baggage
+from opentelemetry import context as trace_context
+from opentelemetry.trace import SpanKind
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from chassis.access import Access, access_table
+from chassis.auth import KeyRing, set_caller
+from chassis.errors import (
+    DendaError,
+    Internal,
+    InvalidArgument,
+    PermissionDenied,
+    Unauthenticated,
+    Unavailable,
+    Violation,
+)
+from chassis.ids import new_id
+from chassis.outbox import CORRELATION_ID
+from chassis.service import Service
+from chassis.settings import settings
+from chassis.telemetry import RPC_SECONDS, context_from, tracer
+
+Call = grpc.ServicerContext
+
+# A batch of 1,000 recipients with long merge fields fits; anything larger is refused as RESOURCE_EXHAUSTED.
+MESSAGE_BYTES = 16 * 1024 * 1024
+OPEN_TO_ALL = ("/grpc.health.v1.", "/grpc.reflection.")
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class _Method:
+    """An RPC behind the door: its path, who may call it and the servicer's function."""
+
+    path: str
+    access: Access
+    function: Callable[[Any, Call], Any]
+
+
+class Door(grpc.ServerInterceptor):
+    """What every call passes before it reaches a servicer."""
+
+    def __init__(self, access: dict[str, Access], keys: KeyRing) -> None:
+        self._access = access
+        self._keys = keys
+
+    def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler: Any = continuation(details)
+        if handler is None or details.method.startswith(OPEN_TO_ALL):
+            return handler
+        function = handler.stream_stream or handler.stream_unary or handler.unary_stream or handler.unary_unary
+        method = _Method(details.method, self._access[details.method], function)
+        guard = self._streaming if handler.response_streaming else self._unary
+        metadata: dict[str, Any] = dict(details.invocation_metadata)
+        metadata.setdefault("x-request-id", str(new_id()))
+
+        def behaviour(request: Any, context: Call) -> Any:
+            checked = _validated_each(request) if handler.request_streaming else request
+            return guard(method, metadata, checked, context)
+
+        return _handler_like(handler, behaviour)
+
+    def _unary(self, method: _Method, metadata: dict[str, Any], request: Any, context: Call) -> Any:
+        with tracer.start_as_current_span(method.path, _context_of(metadata), kind=SpanKind.SERVER):
+            started, code = time.perf_counter(), "OK"
+            try:
+                self._admit(method.access, metadata, request)
+                return method.function(request, context)
+            except Exception as error:
+                refusal = _verdict(context, method.path, error)
+                code = refusal.code.name
+                return context.abort_with_status(rpc_status.to_status(refusal.status()))
+            finally:
+                RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
+
+    def _streaming(self, method: _Method, metadata: dict[str, Any], request: Any, context: Call) -> Iterator[Any]:
+        started, code = time.perf_counter(), "OK"
+        try:
+            trace_context.attach(_context_of(metadata))
+            self._admit(method.access, metadata, request)
+            yield from method.function(request, context)
+        except Exception as error:
+            refusal = _verdict(context, method.path, error)
+            code = refusal.code.name
+            context.abort_with_status(rpc_status.to_status(refusal.status()))
+        finally:
+            RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
+
+    def _admit(self, access: Access, metadata: dict[str, Any], request: Any) -> None:
+        structlog.contextvars.bind_contextvars(request_id=metadata["x-request-id"])
+        self._authorise(access, metadata)
+        if hasattr(request, "DESCRIPTOR"):
+            validate(request)
+
+    def _authorise(self, access: Access, metadata: dict[str, Any]) -> None:
+        set_caller(None)
+        scheme, _, token = str(metadata.get("authorization", "")).partition(" ")
+        if access.public:
+            return
+        if scheme.lower() != "bearer" or not token:
+            raise Unauthenticated("Send a token as metadata `authorization: Bearer …`; `denda token` prints one.")
+        known = self._keys.verify(token.strip())
+        if not access.roles & known.roles:
+            raise PermissionDenied("Your roles do not allow this call.")
+        set_caller(known)
+
+
+def validate(message: Any) -> None:
+    """Check a message by the rules of its contract. Raises InvalidArgument with every violation."""
+    try:
+        protovalidate.validate(message)
+    except protovalidate.ValidationError as error:
+        found = [Violation(_path(violation), violation.proto.message) for violation in error.violations]
+        first, *more = found
+        raise InvalidArgument(first.field, first.description, *more) from None
+
+
+def build_server(service: Service, keys: KeyRing) -> tuple[grpc.Server, health.HealthServicer]:
+    """A server with all doors of a service, reflection and health, not started and not bound to a port."""
+    names = service.rpc_services()
+    server = grpc.server(
+        ThreadPoolExecutor(settings().grpc_threads, thread_name_prefix=f"{service.name}-rpc"),
+        interceptors=[Door(access_table(names), keys)],
+        options=[
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MESSAGE_BYTES),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 30_000),
+            ("grpc.max_connection_age_ms", 300_000),
+            ("grpc.max_connection_age_grace_ms", 30_000),
+        ],
+    )
+    for add, servicer in service.doors:
+        add(servicer, server)
+    healthy = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+    healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server, healthy
+
+
+def bind(server: grpc.Server, address: str) -> int:
+    """Bind a server to `host:port` and answer the port. Raises Unavailable when the port is taken."""
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if not port:
+        raise Unavailable(
+            f"{address} is taken by another program. Stop it, or set DENDA_PORT_OFFSET to move all ports.",
+            reason="PORT_TAKEN",
+        )
+    return port
+
+
+def _handler_like(handler: Any, behaviour: Callable[[Any, Call], Any]) -> grpc.RpcMethodHandler[Any, Any]:
+    kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
+    make = getattr(grpc, f"{kind}_rpc_method_handler")
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
+
+
+def _validated_each(requests: Iterator[Any]) -> Iterator[Any]:
+    for request in requests:
+        validate(request)
+        yield request
+
+
+def _context_of(metadata: dict[str, Any]) -> trace_context.Context:
+    """The caller's trace, with the request's id in the baggage so that events carry it on."""
+    return baggage.set_baggage(
+        CORRELATION_ID, metadata["x-request-id"], context_from(str(metadata.get("traceparent", "")))
+    )
+
+
+def _path(violation: Any) -> str:
+    return ".".join(element.field_name for element in violation.proto.field.elements) or "request"
+
+
+def _verdict(context: Call, method: str, error: Exception) -> DendaError:
+    """The error to end a call with, logged; raises again what the servicer ended by itself with `context.abort`."""
+    if context.code() is not None:  # type: ignore[attr-defined]  # the stubs lack it
+        raise error
+    known = _as_known(error)
+    if known is None:
+        log.error("rpc_failed", method=method, exc_info=error)
+        known = Internal("Something went wrong here; the log has it under this request's id.")
+    else:
+        log.info("rpc_refused", method=method, code=known.code.name, reason=known.reason)
+    context.set_trailing_metadata((("x-request-id", str(structlog.contextvars.get_contextvars().get("request_id"))),))
+    return known
+
+
+def _as_known(error: Exception) -> DendaError | None:
+    if isinstance(error, DendaError):
+        return error
+    if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return Unavailable("The database does not answer; try again in a moment.")
+    return None

@@ -1,0 +1,72 @@
+"""Logs, traces and metrics. Personal data never goes into any of them: log ids, counts and reasons.
+
+Logs are structlog events; traces are OpenTelemetry and follow a request through the bus; metrics are Prometheus.
+"""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.propagate import extract, inject
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from prometheus_client import Histogram, start_http_server
+
+from chassis.settings import settings
+
+tracer = trace.get_tracer("denda")
+
+RPC_SECONDS = Histogram(
+    "denda_rpc_seconds",
+    "Time that RPCs took, by method and status.",
+    ["method", "code"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+
+
+def configure(process: str) -> None:
+    """Set up logs, traces and the metrics port for this process, as the settings say."""
+    _configure_logs()
+    if settings().otlp_endpoint:
+        provider = TracerProvider(resource=Resource.create({"service.name": f"denda-{process}"}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings().otlp_endpoint)))
+        trace.set_tracer_provider(provider)
+    if settings().metrics_port:
+        start_http_server(settings().metrics_port, settings().bind)
+
+
+def _configure_logs() -> None:
+    level = getattr(logging, settings().log_level.upper())
+    as_json = settings().log_format == "json"
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if as_json:
+        shared.append(structlog.processors.format_exc_info)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # Libraries log through the standard library; their warnings matter, their chatter does not.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def traceparent() -> str:
+    """The current trace in W3C form, to travel with an event or a call; empty where nothing is traced."""
+    carrier: dict[str, str] = {}
+    inject(carrier)
+    return carrier.get("traceparent", "")
+
+
+def context_from(parent: str) -> Any:
+    """The OpenTelemetry context that a W3C `traceparent` names."""
+    return extract({"traceparent": parent} if parent else {})
