@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import protovalidate
 import structlog
+from google.rpc import error_details_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
@@ -65,7 +66,7 @@ class Door(grpc.ServerInterceptor):
 
     def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], grpc.RpcMethodHandler[Any, Any] | None],
+        continuation: Callable[[grpc.HandlerCallDetails], Any],
         details: grpc.HandlerCallDetails,
     ) -> Any:
         handler: Any = continuation(details)
@@ -92,7 +93,7 @@ class Door(grpc.ServerInterceptor):
             except Exception as error:
                 refusal = _verdict(context, method.path, error)
                 code = refusal.code.name
-                return context.abort_with_status(rpc_status.to_status(refusal.status()))
+                return _end(context, refusal, metadata["x-request-id"])
             finally:
                 RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
 
@@ -105,7 +106,7 @@ class Door(grpc.ServerInterceptor):
         except Exception as error:
             refusal = _verdict(context, method.path, error)
             code = refusal.code.name
-            context.abort_with_status(rpc_status.to_status(refusal.status()))
+            _end(context, refusal, metadata["x-request-id"])
         finally:
             RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
 
@@ -176,10 +177,10 @@ def bind(server: grpc.Server, address: str) -> int:
     return port
 
 
-def _handler_like(handler: Any, behaviour: Callable[[Any, Call], Any]) -> grpc.RpcMethodHandler[Any, Any]:
+def _handler_like(handler: Any, behaviour: Callable[[Any, Call], Any]) -> Any:
     kind = f"{'stream' if handler.request_streaming else 'unary'}_{'stream' if handler.response_streaming else 'unary'}"
     make = getattr(grpc, f"{kind}_rpc_method_handler")
-    return make(behaviour, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
+    return make(behaviour, handler.request_deserializer, handler.response_serializer)
 
 
 def _validated_each(requests: Iterator[Any]) -> Iterator[Any]:
@@ -209,8 +210,14 @@ def _verdict(context: Call, method: str, error: Exception) -> DendaError:
         known = Internal("Something went wrong here; the log has it under this request's id.")
     else:
         log.info("rpc_refused", method=method, code=known.code.name, reason=known.reason)
-    context.set_trailing_metadata((("x-request-id", str(structlog.contextvars.get_contextvars().get("request_id"))),))
     return known
+
+
+def _end(context: Call, refusal: DendaError, request_id: str) -> Any:
+    """End the call with a refusal; the details also hold the request's id, to ask about it."""
+    status = refusal.status()
+    status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+    return context.abort_with_status(rpc_status.to_status(status))
 
 
 def _as_known(error: Exception) -> DendaError | None:

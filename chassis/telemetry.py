@@ -42,7 +42,9 @@ def configure(process: str) -> None:
 def _configure_logs() -> None:
     level = getattr(logging, settings().log_level.upper())
     as_json = settings().log_format == "json"
-    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    # Plain tracebacks: the pretty ones print local variables, and with them personal data.
+    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else console
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
