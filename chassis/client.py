@@ -117,7 +117,12 @@ def plain_channel(address: str) -> grpc.Channel:
 @cache
 def channel(address: str, identity: str) -> grpc.Channel:
     """The channel to another service; `identity` is where tokens come from."""
-    return grpc.intercept_channel(plain_channel(address), _Outgoing(ServiceToken(identity)))
+    return speaking_with(plain_channel(address), ServiceToken(identity))
+
+
+def speaking_with(plain: grpc.Channel, token: Callable[[], str]) -> grpc.Channel:
+    """A channel whose calls carry the token that `token()` gives, a deadline, a request id and the trace."""
+    return grpc.intercept_channel(plain, _Outgoing(token))
 
 
 def public_keys(identity: str) -> pb.GetKeysResponse:

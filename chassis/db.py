@@ -49,7 +49,6 @@ class Database:
             database_url(self.service),
             pool_size=settings().database_pool,
             max_overflow=0,
-            pool_pre_ping=True,
             # Errors end up in logs, and the values of a statement may be personal.
             hide_parameters=True,
             connect_args={"application_name": f"denda-{self.service}", "connect_timeout": 5},
