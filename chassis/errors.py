@@ -5,9 +5,11 @@ Capabilities raise these; the server's interceptor turns them into a status with
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import grpc
 from google.protobuf import any_pb2
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 
@@ -108,10 +110,23 @@ class PermissionDenied(DendaError):
 
 
 class ResourceExhausted(DendaError):
-    """A limit is reached; the message says when or how to try again."""
+    """A limit is reached; the message says when or how to try again, and `retry_after` travels in the details."""
 
     code = grpc.StatusCode.RESOURCE_EXHAUSTED
     reason = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self, message: str, *, reason: str | None = None, retry_after: timedelta | None = None, **metadata: str
+    ) -> None:
+        super().__init__(message, reason=reason, **metadata)
+        self.retry_after = retry_after
+
+    def details(self) -> list[any_pb2.Any]:
+        if self.retry_after is None:
+            return super().details()
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(self.retry_after)
+        return [*super().details(), _packed(retry)]
 
 
 class Unavailable(DendaError):
@@ -128,9 +143,7 @@ class Internal(DendaError):
     reason = "INTERNAL"
 
 
-def _packed(
-    message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest | error_details_pb2.PreconditionFailure,
-) -> any_pb2.Any:
+def _packed(message: Message) -> any_pb2.Any:
     packed = any_pb2.Any()
     packed.Pack(message)
     return packed
