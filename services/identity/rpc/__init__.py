@@ -1,0 +1,1 @@
+"""Doors of identity over gRPC: one file a gRPC service."""
