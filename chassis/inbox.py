@@ -5,6 +5,7 @@ the bus is told only afterwards. An event that fails is tried alone, then again 
 """
 
 import threading
+from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,20 +14,19 @@ from datetime import timedelta
 import structlog
 from google.protobuf.message import DecodeError, Message
 from opentelemetry import baggage, context, trace
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter
 from sqlalchemy import delete, func, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.orm import Session
 
-from chassis.bus import Bus, Delivery, Envelope
+from chassis.bus import Bus, Delivery, Envelope, pauses
 from chassis.events import event_type
 from chassis.outbox import CORRELATION_ID, inbox
 from chassis.service import Service
+from chassis.telemetry import context_from, tracer
 
 log = structlog.get_logger(__name__)
-tracer = trace.get_tracer(__name__)
 
 CONSUMED = Counter("denda_events_consumed", "Events whose effect is committed.", ["service", "type"])
 FAILED = Counter("denda_events_failed", "Attempts to handle an event that failed.", ["service", "type"])
@@ -59,8 +59,20 @@ class Consumer:
 
     def run(self, stop: threading.Event) -> None:
         """Declare the queue and handle what comes until `stop` is set; the batch in hand is finished."""
-        self._bus.declare(self.queue, self._classes)
-        self._bus.consume(self.queue, self.handle, stop)
+        if self._declared(stop):
+            self._bus.consume(self.queue, self.handle, stop)
+
+    def _declared(self, stop: threading.Event) -> bool:
+        """Declare the queue as soon as the bus is there; False when the stop came first."""
+        for pause in pauses():
+            try:
+                self._bus.declare(self.queue, self._classes)
+                return True
+            except Exception as error:
+                log.warning("bus_away", queue=self.queue, error=type(error).__name__, next_try_seconds=pause)
+                if stop.wait(pause):
+                    break
+        return False
 
     def handle(self, deliveries: list[Delivery]) -> None:
         """Bring about the effects of a batch and mark what failed.
@@ -74,10 +86,12 @@ class Consumer:
                 alone = self._failure([one]) if len(received) > 1 else error
                 if alone:
                     self._fail(one.delivery, alone)
-        for delivery in deliveries:
-            counter = DEAD if delivery.dead else None if delivery.error else CONSUMED
-            if counter:
-                counter.labels(self._service.name, delivery.envelope.type).inc()
+        self._count(CONSUMED, [delivery for delivery in deliveries if not delivery.error])
+        self._count(DEAD, [delivery for delivery in deliveries if delivery.dead])
+
+    def _count(self, counter: Counter, deliveries: Sequence[Delivery]) -> None:
+        for name, number in Counts(delivery.envelope.type for delivery in deliveries).items():
+            counter.labels(self._service.name, name).inc(number)
 
     def _decoded(self, delivery: Delivery) -> Received | None:
         envelope = delivery.envelope
@@ -118,7 +132,7 @@ class Consumer:
         envelope = delivery.envelope
         FAILED.labels(self._service.name, envelope.type).inc()
         log.warning(
-            "event.failed",
+            "event_failed",
             service=self._service.name,
             type=envelope.type,
             id=str(envelope.id),
@@ -137,11 +151,11 @@ def prune_inbox(session: Session, older_than: timedelta) -> None:
 def _context_of(envelopes: Sequence[Envelope]) -> Iterator[None]:
     """A span in the trace of the first event, linked to the others', with its correlation id in the baggage."""
     first = envelopes[0]
-    parent = _trace_of(first.traceparent)
+    parent = context_from(first.traceparent)
     if first.correlation_id:
         parent = baggage.set_baggage(CORRELATION_ID, first.correlation_id, parent)
     others = {envelope.traceparent for envelope in envelopes} - {first.traceparent, ""}
-    links = [trace.Link(trace.get_current_span(_trace_of(other)).get_span_context()) for other in others]
+    links = [trace.Link(trace.get_current_span(context_from(other)).get_span_context()) for other in others]
     token = context.attach(parent)
     try:
         with tracer.start_as_current_span(
@@ -150,10 +164,6 @@ def _context_of(envelopes: Sequence[Envelope]) -> Iterator[None]:
             yield
     finally:
         context.detach(token)
-
-
-def _trace_of(traceparent: str) -> context.Context:
-    return TraceContextTextMapPropagator().extract({"traceparent": traceparent}, context.Context())
 
 
 def _is_database_trouble(error: Exception) -> bool:

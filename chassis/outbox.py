@@ -7,7 +7,6 @@ from collections.abc import Iterable
 
 from google.protobuf.message import Message
 from opentelemetry import baggage
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -28,6 +27,7 @@ from sqlalchemy.orm import Session
 from chassis.db import new_metadata
 from chassis.events import event_type
 from chassis.ids import new_id
+from chassis.telemetry import traceparent
 
 # The key under which the OpenTelemetry baggage carries the id of the request that began it all.
 CORRELATION_ID = "correlation_id"
@@ -87,15 +87,13 @@ def record_all(session: Session, events: Iterable[tuple[Message, str]]) -> None:
     pairs = list(events)
     if not pairs:
         return
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
     columns = {
         "ids": [new_id() for _ in pairs],
         "types": [event_type(event) for event, _ in pairs],
         "subjects": [subject for _, subject in pairs],
         "bodies": [_body(event) for event, _ in pairs],
         "correlation_id": str(baggage.get_baggage(CORRELATION_ID) or ""),
-        "traceparent": carrier.get("traceparent", ""),
+        "traceparent": traceparent(),
     }
     session.execute(_RECORD, columns)
 

@@ -89,7 +89,8 @@ ENVELOPE = ("id", "type", "source", "time", "body", "subject", "correlation_id",
 
 PUBLISH = text("""
     INSERT INTO bus.events (queue, id, type, source, time, body, subject, correlation_id, traceparent)
-    SELECT bindings.queue, new.id, type, new.source, new.time, new.body, new.subject, new.correlation_id, new.traceparent
+    SELECT bindings.queue, new.id, type, new.source, new.time, new.body, new.subject, new.correlation_id,
+           new.traceparent
     FROM unnest(CAST(:id AS uuid[]), CAST(:type AS text[]), CAST(:source AS text[]), CAST(:time AS timestamptz[]),
                 CAST(:body AS bytea[]), CAST(:subject AS text[]), CAST(:correlation_id AS text[]),
                 CAST(:traceparent AS text[]))
@@ -104,8 +105,8 @@ CLAIM = text("""
         ORDER BY due, seq LIMIT :most FOR UPDATE SKIP LOCKED
     ), fitting AS (SELECT seq, sum(size) OVER (ORDER BY seq) - size AS before FROM due)
     UPDATE bus.events SET due = now() + make_interval(secs => :lease), deliveries = deliveries + 1
-    FROM fitting WHERE events.seq = fitting.seq AND fitting.before < :bytes
-    RETURNING events.*""")
+    WHERE seq = ANY (ARRAY(SELECT seq FROM fitting WHERE before < :bytes))
+    RETURNING *""")
 
 DELAY = text("""
     UPDATE bus.events SET attempt = attempt + 1, deliveries = 0, due = now() + make_interval(secs => failed.delay)
@@ -150,7 +151,7 @@ class PostgresBus:
                 stored = connection.execute(PUBLISH, columns).all()
             self._wake({row.queue for row in stored})
         except DBAPIError as error:
-            log.warning("bus.publish_failed", error=type(error).__name__)
+            log.warning("bus_publish_failed", error=type(error).__name__)
             return set()
         return {row.id for row in stored}
 
@@ -166,7 +167,7 @@ class PostgresBus:
                         waits = pauses()
             except Exception as error:
                 pause = next(waits)
-                log.warning("bus.consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
+                log.warning("bus_consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
                 stop.wait(pause)
 
     def dead(self, queue: str, limit: int = 100) -> list[DeadLetter]:

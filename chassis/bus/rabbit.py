@@ -46,8 +46,7 @@ class RabbitBus:
                 channel.queue_bind(queue, EXCHANGE, event_type)
 
     def publish(self, envelopes: Sequence[Envelope]) -> set[UUID]:
-        messages = [_outgoing(EXCHANGE, envelope.type, envelope) for envelope in envelopes]
-        return {UUID(name) for name in self._publisher.publish(messages)}
+        return self._publisher.publish([_outgoing(EXCHANGE, envelope.type, envelope) for envelope in envelopes])
 
     def consume(self, queue: str, handle: Handle, stop: threading.Event) -> None:
         inflow = Inflow(self._url, queue)
@@ -70,7 +69,7 @@ class RabbitBus:
             while chunk := list(islice(letters, BATCH)):
                 stored = self._publisher.publish([_outgoing("", queue, letter.envelope) for _, letter in chunk])
                 for tag, letter in chunk:
-                    if str(letter.envelope.id) in stored:
+                    if letter.envelope.id in stored:
                         channel.basic_ack(tag)
                         replayed += 1
         return replayed
@@ -123,17 +122,17 @@ class RabbitBus:
                 handle(deliveries)
                 return self._set_aside(queue, deliveries, stop)
             except Exception as error:
-                log.warning("bus.consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
+                log.warning("bus_consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
                 if stop.wait(pause):
                     break
         return False
 
     def _set_aside(self, queue: str, deliveries: Sequence[Delivery], stop: threading.Event) -> bool:
         """Store each failed event where it waits now; False when the broker has not confirmed that before the stop."""
-        left = {str(d.envelope.id): self._aside(queue, d) for d in deliveries if d.error}
+        left = {d.envelope.id: self._aside(queue, d) for d in deliveries if d.error}
         for pause in pauses():
-            for name in self._publisher.publish(list(left.values())) if left else ():
-                del left[name]
+            for stored in self._publisher.publish(list(left.values())) if left else ():
+                del left[stored]
             if not left or stop.wait(pause):
                 return not left
         return False
@@ -202,7 +201,7 @@ def _outgoing(exchange: str, key: str, envelope: Envelope, *, attempt: int = 1, 
         correlation_id=envelope.correlation_id or None,
         headers=headers or None,
     )
-    return Outgoing(exchange, key, properties, envelope.body)
+    return Outgoing(envelope.id, exchange, key, properties, envelope.body)
 
 
 def _envelope(properties: BasicProperties, body: bytes) -> Envelope:

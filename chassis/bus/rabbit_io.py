@@ -7,10 +7,13 @@ acknowledged by then is not tried here again: the outbox and the broker still ha
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
+from typing import Any
+from uuid import UUID
 
 import structlog
 from pika import BasicProperties, SelectConnection, URLParameters
@@ -33,6 +36,29 @@ CONFIRM_SECONDS = 10.0
 # Messages that the broker sends ahead of their acknowledgement.
 PREFETCH = 2 * BATCH
 PREFETCH_AT_FIRST = 20
+# A batch waits this long for company: fewer, larger transactions cost everybody less.
+LINGER_SECONDS = 0.01
+
+
+class Connection(SelectConnection):
+    """A connection that sends at once what one turn of its loop has written.
+
+    pika makes a system call of each frame, of which an event has three; that is a third of an event's cost.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._written: list[bytes] = []
+        super().__init__(*arguments, **options)
+
+    def _adapter_emit_data(self, data: bytes) -> None:
+        if not self._written:
+            self.ioloop.add_callback(self._flush)
+        self._written.append(data)
+
+    def _flush(self) -> None:
+        data, self._written = b"".join(self._written), []
+        if not self.is_closed:
+            super()._adapter_emit_data(data)  # type: ignore[misc]  # the stubs leave this hook out
 
 
 class Link:
@@ -66,7 +92,7 @@ class Link:
         self._loop.close()
 
     def _connect(self) -> None:
-        self._connection = SelectConnection(
+        self._connection = Connection(
             self._parameters,
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
             on_open_error_callback=self._on_close,
@@ -83,7 +109,7 @@ class Link:
 
     def _on_channel_close(self, channel: Channel, reason: Exception) -> None:
         if not self._closing and channel.connection.is_open:
-            log.warning("bus.channel_closed", reason=str(reason))
+            log.warning("bus_channel_closed", reason=str(reason))
             channel.connection.close()
 
     def _on_close(self, _connection: object, reason: BaseException) -> None:
@@ -94,7 +120,7 @@ class Link:
             self._loop.stop()
         else:
             pause = next(self._pauses)
-            log.warning("bus.connection_lost", reason=str(reason) or type(reason).__name__, next_try_seconds=pause)
+            log.warning("bus_connection_lost", reason=str(reason) or type(reason).__name__, next_try_seconds=pause)
             self._loop.call_later(pause, self._reconnect)
 
     def _reconnect(self) -> None:
@@ -120,8 +146,9 @@ def parameters(url: str) -> URLParameters:
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message to publish; `properties.message_id` tells it from the others of its window."""
+    """A message to publish; its id tells it from the others of its window."""
 
+    id: UUID
     exchange: str
     routing_key: str
     properties: BasicProperties
@@ -133,9 +160,9 @@ class Window:
     """Messages sent together, and what the broker has said about them."""
 
     messages: Sequence[Outgoing]
-    open: int = 0
-    confirmed: set[str] = field(default_factory=set)
-    returned: set[str] = field(default_factory=set)
+    settled: int = 0
+    confirmed: set[UUID] = field(default_factory=set)
+    returned: set[UUID] = field(default_factory=set)
     done: threading.Event = field(default_factory=threading.Event)
 
 
@@ -145,13 +172,13 @@ class Publisher:
     def __init__(self, url: str, opened: Callable[[Channel], None]) -> None:
         self._prepare = opened
         self._turn = threading.Lock()
-        self._sent: dict[int, tuple[Window, str]] = {}
+        self._sent: dict[int, tuple[Window, UUID]] = {}
         self._last_tag = 0
         self._link = Link(url, self._on_open, self._on_lost)
 
-    def publish(self, messages: Sequence[Outgoing]) -> set[str]:
+    def publish(self, messages: Sequence[Outgoing]) -> set[UUID]:
         """Send the messages; returns the ids of those that the broker has stored in a queue."""
-        stored: set[str] = set()
+        stored: set[UUID] = set()
         with self._turn:
             for start in range(0, len(messages), WINDOW):
                 if not self._link.ready.wait(CONNECT_SECONDS):
@@ -181,30 +208,29 @@ class Publisher:
         if channel is None or not channel.is_open:
             window.done.set()
             return
-        window.open = len(window.messages)
         for message in window.messages:
             self._last_tag += 1
-            self._sent[self._last_tag] = (window, str(message.properties.message_id))
+            self._sent[self._last_tag] = (window, message.id)
             channel.basic_publish(
                 message.exchange, message.routing_key, message.body, message.properties, mandatory=True
             )
 
     def _on_return(self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         # The broker returns what no queue wants before it confirms it.
-        for window, name in self._sent.values():
-            if name == properties.message_id:
-                window.returned.add(name)
+        for window, event in self._sent.values():
+            if str(event) == properties.message_id:
+                window.returned.add(event)
                 break
 
     def _on_confirm(self, frame: "Method[Basic.Ack | Basic.Nack]") -> None:
         last = frame.method.delivery_tag
         tags = list(takewhile(lambda tag: tag <= last, self._sent)) if frame.method.multiple else [last]
         for tag in tags:
-            window, name = self._sent.pop(tag)
-            if isinstance(frame.method, Basic.Ack) and name not in window.returned:
-                window.confirmed.add(name)
-            window.open -= 1
-            if not window.open:
+            window, event = self._sent.pop(tag)
+            if isinstance(frame.method, Basic.Ack) and event not in window.returned:
+                window.confirmed.add(event)
+            window.settled += 1
+            if window.settled == len(window.messages):
                 window.done.set()
 
 
@@ -234,6 +260,7 @@ class Inflow:
         batch: list[Incoming] = []
         try:
             batch.append(self._waiting.get(timeout=seconds))
+            time.sleep(LINGER_SECONDS)
             while len(batch) < BATCH:
                 batch.append(self._waiting.get_nowait())
         except queue.Empty:
