@@ -63,10 +63,14 @@ class Embedded:
     url: str
     pid: int
     _lock: IO[str] = field(repr=False)
+    # None where the server was found running, left by a process that was killed.
+    _process: subprocess.Popen[bytes] | None = field(repr=False)
 
     def stop(self) -> None:
         """Stop the database cleanly (a checkpoint, no recovery at the next start) and give the directory free."""
         _stop(self.pid)
+        if self._process is not None:
+            self._process.wait()
         self._lock.close()
 
 
@@ -103,8 +107,10 @@ def launch(data_dir: Path, options: Mapping[str, str] | None = None) -> Embedded
         owner = _database_user(data_dir)
         if not (cluster / "PG_VERSION").exists():
             _make_cluster(cluster, owner)
-        pid = _running_pid(cluster) or _start_server(cluster, owner, {**OPTIONS, **(options or {})})
-        return Embedded(_url(cluster), pid, lock)
+        if pid := _running_pid(cluster):
+            return Embedded(_url(cluster), pid, lock, None)
+        process = _start_server(cluster, owner, {**OPTIONS, **(options or {})})
+        return Embedded(_url(cluster), process.pid, lock, process)
     except OSError as error:
         raise _unavailable(data_dir, str(error)) from error
 
@@ -170,7 +176,7 @@ def _database_user(data_dir: Path) -> str | None:
     try:
         pwd.getpwnam(ACCOUNT)
     except KeyError:
-        subprocess.run(["useradd", "--system", "--no-create-home", ACCOUNT], check=True)  # noqa: S607 - on root's PATH
+        subprocess.run(["useradd", "--system", "--no-create-home", ACCOUNT], check=True)
     for place in (data_dir, _programs()):
         for folder in (place, *place.parents):
             mode = folder.stat().st_mode
@@ -188,7 +194,7 @@ def _make_cluster(cluster: Path, owner: str | None) -> None:
     _give(unfinished, owner)
     # The built-in locale sorts alike on every machine; a library's rules change with its version.
     arguments = "--username postgres --auth trust --encoding UTF8 --locale C --locale-provider builtin"
-    result = subprocess.run(  # noqa: S603 - a program of the wheel with arguments of our own
+    result = subprocess.run(
         [_programs() / "initdb", "--pgdata", unfinished, *arguments.split(), "--builtin-locale", "C.UTF-8"],
         user=owner,
         cwd="/",
@@ -202,7 +208,7 @@ def _make_cluster(cluster: Path, owner: str | None) -> None:
     unfinished.rename(cluster)
 
 
-def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) -> int:
+def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start PostgreSQL and wait until it takes connections, however long its recovery takes."""
     (cluster / "postmaster.pid").unlink(missing_ok=True)
     sockets = _socket_folder(cluster)
@@ -211,7 +217,7 @@ def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) 
     settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     record = cluster.with_name("postgres.log")
     with record.open("w") as output:
-        server = subprocess.Popen(  # noqa: S603 - as above
+        server = subprocess.Popen(
             [_programs() / "postgres", "-D", cluster, "-k", sockets, *settings],
             user=owner,
             cwd="/",
@@ -228,7 +234,7 @@ def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) 
             log.info("database_starting", seconds=round(told), log=str(record))
             told *= 2
         time.sleep(0.02)
-    return server.pid
+    return server
 
 
 def _programs() -> Path:
