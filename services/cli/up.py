@@ -1,0 +1,58 @@
+"""`denda up`: everything in one process, for a first look, for development and for a small shop."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import click
+
+from chassis import telemetry
+from chassis.runner import running, wait_for_signal
+from chassis.settings import settings
+from services import PORTS
+from services.cli import installation, welcome
+from services.cli.catalogue import GRPC_SERVICES, edges_named, services_named
+from services.cli.migrate import brought_up_to_date
+from services.cli.screen import notes
+from services.cli.serve import key_ring
+
+
+@click.command()
+@click.option("--demo/--no-demo", default=True, help="Load the demo's data at the first start. Default: yes.")
+def up(*, demo: bool) -> None:
+    """Start everything in this process, until Ctrl-C.
+
+    Without settings that is an embedded PostgreSQL in .denda, which carries the bus too, and sandbox providers:
+    nothing leaves the machine. DENDA_DATABASE_URL and DENDA_BUS_URL point it at your own servers.
+    """
+    # The terminal belongs to the person in front of it; who wants the log asks for it.
+    os.environ.setdefault("DENDA_LOG_LEVEL", "warning")
+    settings.cache_clear()
+    with _stoppable(), installation.prepared(alone=True):
+        telemetry.configure("up")
+        services = services_named(GRPC_SERVICES)
+        installation.require_own_databases(services)
+        password = brought_up_to_date(services)
+        notes.print("Starting the services …")
+        with running(services, installation.bus(), key_ring(), edges=edges_named(list(PORTS))):
+            welcome.show_addresses(password)
+            welcome.show_next()
+            wait_for_signal()
+            notes.print("Stopping: what is under way is finished or released …")
+    notes.print("Stopped.")
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block in order, also while it is still starting."""
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,63 @@
+"""What `denda up` tells whoever has just started it: where to look, how to log in, what to try."""
+
+import os
+import sys
+from pathlib import Path
+
+from chassis.settings import settings
+from services import address, public_url
+from services.cli.catalogue import GRPC_SERVICES
+from services.cli.screen import out
+from services.identity.settings import identity_settings
+
+
+def show_addresses(password: str | None) -> None:
+    """Where everything is, and the new administrator's password where there is one."""
+    places = {"HTTP": public_url(), **{f"gRPC {name}": address(name) for name in GRPC_SERVICES}}
+    out.print("\n[bold]Denda runs.[/] Ctrl-C stops it.\n")
+    for name, place in places.items():
+        out.print(f"  {name:20} {place}", markup=False)
+    out.print(f"  {'data':20} {_database()}", markup=False)
+    out.print(f"\n  {'administrator':20} {identity_settings().admin_email}", markup=False)
+    told = f"{password}   (shown only now)" if password else "as shown at the first start"
+    out.print(f"  {'password':20} {told}", markup=False)
+
+
+def show_next() -> None:
+    """Commands for a second terminal, complete as they stand."""
+    denda, contacts = _command(), address("contacts")
+    call = 'grpcurl -plaintext -H "authorization: Bearer $TOKEN"'
+    person = '{"person": {"given_name": "Ane", "addresses": [{"kind": "KIND_EMAIL", "value": "ane@shop.example"}]}}'
+    commands = {
+        "campaigns and how they went": [f"{denda} campaign list", f"{denda} campaign watch ID"],
+        "the API, which describes itself": [
+            f"export TOKEN=$({denda} token)",
+            f"{call} {contacts} list",
+            f"{call} -d '{person}' {contacts} denda.contacts.v1.PeopleService/CreatePerson",
+        ],
+        "your own people": [f"{denda} import people FILE.csv --dry-run"],
+        "whether all is well": [f"{denda} doctor"],
+    }
+    out.print("\nTry in a second terminal:")
+    for what, lines in commands.items():
+        out.print(f"\n  [dim]# {what}[/]")
+        for line in lines:
+            out.print(f"  {line}", markup=False)
+    out.print()
+
+
+def _database() -> str:
+    url = settings().database_url
+    if "host=/" in url:
+        return f"{settings().data_dir.resolve()} (embedded PostgreSQL)"
+    # Without user and password, which are nobody's business on a screen.
+    return url.rpartition("@")[2]
+
+
+def _command() -> str:
+    """How this command was called, so that the lines can be copied."""
+    called = Path(sys.argv[0])
+    if called.name != "denda":
+        return "denda"
+    inside = called.is_absolute() or os.sep in sys.argv[0]
+    return os.path.relpath(called) if inside and called.is_relative_to(Path.cwd()) else "denda"
