@@ -153,6 +153,9 @@ class _Deadline:
 
     def left(self) -> float:
         """Seconds that remain, less what the steps that follow need."""
+        if not self._at:
+            # A start that fails is a stop that nobody announced.
+            self.set()
         return max(0.0, self._at - time.monotonic() - 1)
 
 
