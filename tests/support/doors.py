@@ -8,6 +8,7 @@ import grpc
 from sqlalchemy import Table, insert, select, text
 
 from chassis import client, migrations
+from chassis.events import message_class
 from chassis.outbox import outbox
 from chassis.server import bind, build_server
 from chassis.service import Service
@@ -36,6 +37,7 @@ class Doors:
         """The service with its database at the newest revision, made at first use; nothing listens."""
         service = service_named(name)
         if name not in self._migrated:
+            service.database.close()
             self._make_database(name)
             migrations.upgrade(service)
             # Some tables are filled by migrations; each test finds them so.
@@ -64,8 +66,6 @@ class Doors:
 
     def events(self, service: str) -> list[Any]:
         """The events that wait in a service's outbox, decoded, in the order in which they were recorded."""
-        from chassis.events import message_class
-
         with service_named(service).database.transaction() as session:
             rows = session.execute(select(outbox.c.type, outbox.c.body).order_by(outbox.c.seq)).all()
         return [message_class(row.type).FromString(row.body) for row in rows]
