@@ -30,8 +30,8 @@ def generate(target: Path, contracts: Path = CONTRACTS) -> None:
         outputs += ["--mypy_opt=quiet", "--mypy_grpc_opt=quiet,only_sync"]
         _protoc(contracts, Path(folder), *outputs, *sources(contracts), VALIDATE)
         # Packages rather than bare folders, so that the chassis can walk over all contracts.
-        for folder in {path.parent for path in made.rglob("*_pb2.py")}:
-            for package in (folder, *folder.relative_to(made).parents[:-1]):
+        for module in made.rglob("*_pb2.py"):
+            for package in module.relative_to(made).parents[:-1]:
                 (made / package / "__init__.py").write_text('"""Generated from proto/ by proto/generate.py."""\n')
         _mirror(made, target)
 
