@@ -1,0 +1,31 @@
+"""`make bench`: every figure beside its raw limit; `python -m benchmarks NAME…` measures some of them."""
+
+import sys
+
+from benchmarks import calls, campaigns, events, imports
+from benchmarks.report import console
+from benchmarks.world import world
+
+# Imports come first: the others use the people that it leaves.
+MEASURES = {
+    "imports": imports.measure,
+    "calls": calls.measure,
+    "events": events.measure,
+    "campaigns": campaigns.measure,
+    "course": campaigns.course,
+}
+
+
+def main(names: list[str]) -> None:
+    """Measure what is named, or everything."""
+    if unknown := set(names) - set(MEASURES):
+        sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}.")
+    with world() as here:
+        for name, measure in MEASURES.items():
+            if name == "imports" or not names or name in names:
+                console.rule(name)
+                measure(here)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,71 @@
+"""GetPerson beside an empty method of a bare gRPC server."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from contextlib import contextmanager
+
+import grpc
+from google.protobuf.empty_pb2 import Empty
+
+from benchmarks.report import Figure, show, stopwatch
+from benchmarks.world import World
+from denda.contacts.v1 import people_service_pb2 as pb
+from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
+
+ROUNDS, CALLS = 5, 1_000
+
+
+def measure(world: World) -> None:
+    """Turn and turn about, so that both see the same machine."""
+    stub = PeopleServiceStub(world.installation.channel("contacts"))
+    people = stub.ListPeople(pb.ListPeopleRequest(page_size=500)).people
+    requests = [pb.GetPersonRequest(id=person.id) for person in people]
+    with _empty_method() as empty:
+        seconds = {"person": 0.0, "empty": 0.0}
+        for _ in range(ROUNDS):
+            seconds["empty"] += _seconds(lambda _: empty(Empty()))
+            seconds["person"] += _seconds(lambda number: stub.GetPerson(requests[number % len(requests)]))
+    rate, limit = (ROUNDS * CALLS / seconds[name] for name in ("person", "empty"))
+    show([Figure("GetPerson", rate, "an empty gRPC method", limit, 0.5, "calls")])
+
+
+def _seconds(call: Callable[[int], object]) -> float:
+    with stopwatch() as watch:
+        for number in range(CALLS):
+            call(number)
+    return watch.seconds
+
+
+@contextmanager
+def _empty_method() -> Iterator[Callable[[Empty], Empty]]:
+    server = subprocess.Popen([sys.executable, "-m", "benchmarks.calls"], stdout=subprocess.PIPE, text=True)
+    if server.stdout is None:
+        raise AssertionError("the pipe was asked for")
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.stdout.readline().strip()}") as channel:
+            yield channel.unary_unary(
+                "/bare.Bare/Empty",
+                request_serializer=Empty.SerializeToString,
+                response_deserializer=Empty.FromString,
+            )
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _serve_empty_method() -> None:
+    server = grpc.server(futures.ThreadPoolExecutor(16))
+    method = grpc.unary_unary_rpc_method_handler(
+        lambda _request, _context: Empty(), Empty.FromString, Empty.SerializeToString
+    )
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bare.Bare", {"Empty": method}),))
+    sys.stdout.write(f"{server.add_insecure_port('127.0.0.1:0')}\n")
+    sys.stdout.flush()
+    server.start()
+    server.wait_for_termination()
+
+
+if __name__ == "__main__":
+    _serve_empty_method()
