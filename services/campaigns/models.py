@@ -163,11 +163,6 @@ class Recipient(Base):
     forgotten_time: Mapped[datetime | None]
 
 
-# People who did something: few, so results read them from an index of their own.
-ENGAGED = text(
-    "open_time IS NOT NULL OR click_time IS NOT NULL OR complaint_time IS NOT NULL"
-    " OR unsubscribe_time IS NOT NULL OR reply_time IS NOT NULL OR machine_open_time IS NOT NULL"
-)
 _ENGAGEMENT_COLUMNS = [
     "open_time",
     "click_time",
@@ -176,6 +171,8 @@ _ENGAGEMENT_COLUMNS = [
     "reply_time",
     "machine_open_time",
 ]
+# People who did something: few, so results read them from an index of their own.
+ENGAGED = text(f"coalesce({', '.join(_ENGAGEMENT_COLUMNS)}) IS NOT NULL")
 
 Index(
     "recipient_message_id_key",

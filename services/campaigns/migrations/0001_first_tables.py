@@ -121,7 +121,8 @@ def upgrade() -> None:
             "machine_open_time",
         ],
         postgresql_where=sa.text(
-            "open_time IS NOT NULL OR click_time IS NOT NULL OR complaint_time IS NOT NULL OR unsubscribe_time IS NOT NULL OR reply_time IS NOT NULL OR machine_open_time IS NOT NULL"
+            "coalesce(open_time, click_time, complaint_time, unsubscribe_time, reply_time, machine_open_time)"
+            " IS NOT NULL"
         ),
     )
     op.create_index(
@@ -180,7 +181,8 @@ def downgrade() -> None:
             "machine_open_time",
         ],
         postgresql_where=sa.text(
-            "open_time IS NOT NULL OR click_time IS NOT NULL OR complaint_time IS NOT NULL OR unsubscribe_time IS NOT NULL OR reply_time IS NOT NULL OR machine_open_time IS NOT NULL"
+            "coalesce(open_time, click_time, complaint_time, unsubscribe_time, reply_time, machine_open_time)"
+            " IS NOT NULL"
         ),
     )
     op.drop_index(
