@@ -6,8 +6,10 @@ that is a failure.
 
 import os
 import random
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -76,15 +78,19 @@ def _forget_settings() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """PostgreSQL from the wheel; the URL has `{service}` where the database's name goes."""
-    server = embedded.launch(tmp_path_factory.mktemp("postgres"), UNSAFE_AND_FAST)
+    # Not below pytest's own directory: each start of pytest closes that one to the user whom the database runs as.
+    directory = Path(tempfile.mkdtemp(prefix="denda-postgres-"))
+    directory.chmod(0o711)
+    server = embedded.launch(directory, UNSAFE_AND_FAST)
     before = os.environ["DENDA_DATABASE_URL"]
     os.environ["DENDA_DATABASE_URL"] = server.url
     settings.cache_clear()
     yield server.url
     os.environ["DENDA_DATABASE_URL"] = before
     server.stop()
+    shutil.rmtree(directory)
 
 
 @pytest.fixture(scope="session")
