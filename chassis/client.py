@@ -58,10 +58,11 @@ class _CallDetails(NamedTuple):
 
 
 class ServiceToken:
-    """The token with which this process speaks to other services, renewed a minute before it expires."""
+    """The token that identity gives for a key (empty: the services' own), renewed a minute before it expires."""
 
-    def __init__(self, identity: str) -> None:
+    def __init__(self, identity: str, key: str = "") -> None:
         self._identity = identity
+        self._key = key
         self._lock = threading.Lock()
         self._token = ""
         self._expires = datetime.min.replace(tzinfo=UTC)
@@ -69,7 +70,7 @@ class ServiceToken:
     def __call__(self) -> str:
         with self._lock:
             if now() > self._expires - timedelta(minutes=1):
-                key = settings().service_key.get_secret_value()
+                key = self._key or settings().service_key.get_secret_value()
                 request = pb.ExchangeApiKeyRequest(secret=key)
                 answer = TokensServiceStub(plain_channel(self._identity)).ExchangeApiKey(request, timeout=DEADLINE)
                 self._token = answer.access_token

@@ -2,9 +2,13 @@
 
 import click
 
+from services.cli.campaigns import campaign
+from services.cli.dead_letters import events
 from services.cli.failures import explained
+from services.cli.imports import import_group
 from services.cli.migrate import migrate
 from services.cli.serve import serve
+from services.cli.tokens import token
 from services.cli.up import up
 
 
@@ -32,5 +36,5 @@ def main() -> None:
     """
 
 
-for command in (up, serve, migrate):
+for command in (up, serve, migrate, token, campaign, import_group, events):
     main.add_command(command)
