@@ -8,13 +8,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
 from benchmarks.report import Figure, show, stopwatch
-from benchmarks.world import World
 from chassis.ids import new_id
 from chassis.outbox import record_all
 from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded
 from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.types.v1.channel_pb2 import Channel
+from tests.support.world import World
 
 COUNT = 50_000
 STEP = 5_000
@@ -23,8 +23,8 @@ STEP = 5_000
 def measure(world: World) -> None:
     """Record clicks in the outbox of campaigns until each of them is on a timeline in contacts."""
     events = _clicks(world)
-    limit = COUNT / _bare_seconds(world.bus_url, [event.SerializeToString() for event in events])
-    with world.database("contacts") as contacts, stopwatch() as watch:
+    limit = COUNT / _bare_seconds(world.node.url, [event.SerializeToString() for event in events])
+    with world.tables("contacts") as contacts, stopwatch() as watch:
         _record(world, events)
         while contacts.execute("SELECT count(*) FROM activity WHERE kind = 'click'").fetchone() != (COUNT,):
             time.sleep(0.05)
@@ -54,7 +54,7 @@ def _clicks(world: World) -> list[EngagementsRecorded]:
 
 
 def _record(world: World, events: list[EngagementsRecorded]) -> None:
-    url = world.database_url.replace("{service}", "campaigns").replace("postgresql://", "postgresql+psycopg://")
+    url = world.database.url.replace("{service}", "campaigns").replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(url)
     for start in range(0, len(events), STEP):
         with Session(engine) as session, session.begin():

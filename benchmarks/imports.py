@@ -2,9 +2,9 @@
 
 import psycopg
 
-from benchmarks.people import define_attributes, import_people
 from benchmarks.report import Figure, show, stopwatch
-from benchmarks.world import World
+from tests.support.customers import define_attributes, import_people
+from tests.support.world import World
 
 COUNT = 200_000
 TABLES = ("person", "address", "consent")
@@ -15,7 +15,7 @@ def measure(world: World) -> None:
     define_attributes(world)
     with stopwatch() as importing:
         import_people(world, COUNT)
-    with world.database("contacts") as database:
+    with world.tables("contacts") as database:
         seconds = sum(_copy_again(database, table) for table in TABLES)
     rate, limit = COUNT / importing.seconds, COUNT / seconds
     show([Figure(f"import of {COUNT:,} people", rate, "bare COPY of the same rows", limit, 0.25, "people")])

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 
-from benchmarks.world import World
 from chassis.ids import new_id
 from denda.contacts.v1 import imports_service_pb2 as pb
 from denda.contacts.v1 import people_service_pb2, person_pb2
 from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.types.v1.channel_pb2 import Channel
+from tests.support.world import World
 
 GIVEN = ("Ane", "Jon", "Maite", "Iker", "Lucía", "Hugo", "Chloé", "Louis", "Emma", "Noah", "Zoë", "Luka")
 FAMILY = ("Etxeberria", "García", "Martin", "Dubois", "Müller", "Rossi", "Smith", "Novák", "Silva", "Andersson")
