@@ -69,7 +69,7 @@ class ServiceToken:
 
     def __call__(self) -> str:
         with self._lock:
-            if now() > self._expires - timedelta(minutes=1):
+            if now() + timedelta(minutes=1) > self._expires:
                 key = self._key or settings().service_key.get_secret_value()
                 request = pb.ExchangeApiKeyRequest(secret=key)
                 answer = TokensServiceStub(plain_channel(self._identity)).ExchangeApiKey(request, timeout=DEADLINE)
