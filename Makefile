@@ -6,7 +6,11 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
     { echo $$p; break; }; done)
 BIN := .venv/bin
 PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
-NPM = $(shell command -v npm 2>/dev/null || echo $(BIN)/npm)
+# Where npm is missing, the one from PyPI is put into .venv.
+NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
+
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
+    --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
 .PHONY: help setup proto run test check bench faults lint fmt lock migration clean
@@ -25,7 +29,7 @@ run: setup ## Start everything on this machine, with the demo's data on first st
 test: setup ## Run all tests; brings up PostgreSQL and a private RabbitMQ by itself (K="word" picks tests)
 	@$(BIN)/python -m pytest $(if $(K),-k "$(K)")
 
-check: lint node_modules/.ready ## Check style, types, contracts (buf) and that the lock files are complete
+check: lint node_modules/.ready ## Check style, types, and contracts (buf)
 	@$(BIN)/python proto/generate.py --image gen/contracts.binpb
 	@node_modules/.bin/buf lint gen/contracts.binpb && echo "buf lint: fine"
 	@PYTHON=$(BIN)/python .ci/breaking
@@ -42,9 +46,9 @@ lint: setup ## Check style (ruff) and types (mypy)
 fmt: setup ## Put the code into the house's format
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format .
 
-lock: setup ## Choose package versions anew and write requirements.lock and package-lock.json
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 --upgrade \
-	    --generate-hashes --no-emit-index-url --no-header --quiet --output-file requirements.lock
+lock: setup ## Choose package versions anew and write the lock files, with hashes for every platform
+	@$(COMPILE) --extra demo --extra dev pyproject.toml --output-file requirements.lock
+	@$(COMPILE) --group node --output-file requirements-node.lock
 	@$(NPM) install --package-lock-only
 	@echo "Now: make setup test"
 
@@ -73,6 +77,10 @@ gen/.made: $(PROTOS) proto/generate.py .venv/.locked
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-node_modules/.ready: package-lock.json .npmrc | .venv/.locked
+$(CURDIR)/.venv/bin/npm: requirements-node.lock | .venv/.locked
+	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-node.lock
+	@touch $@
+
+node_modules/.ready: package-lock.json .npmrc | .venv/.locked $(NPM)
 	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(NPM) ci
 	@touch $@

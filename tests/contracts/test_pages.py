@@ -35,7 +35,7 @@ def test_make_help_explains_every_target() -> None:
 def test_the_lock_holds_every_package_with_hashes_and_no_address() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     asked = [*project["dependencies"], *(name for extra in project["optional-dependencies"].values() for name in extra)]
-    lock = (ROOT / "requirements.lock").read_text()
+    lock = "".join((ROOT / name).read_text() for name in ("requirements.lock", "requirements-node.lock"))
     pinned = re.findall(r"^([a-z0-9.-]+)(?:\[[a-z,]+\])?==", lock, re.MULTILINE)
     entries = re.split(r"^(?=[a-z0-9])", lock, flags=re.MULTILINE)[1:]
     assert {re.split(r"[\[><=;]", name)[0] for name in asked} - set(pinned) == set()
