@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -102,17 +103,24 @@ def launch(data_dir: Path, options: Mapping[str, str] | None = None) -> Embedded
     data_dir = data_dir.resolve()
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o711)
-        lock = _locked(data_dir)
-        cluster = data_dir / "postgres"
-        owner = _database_user(data_dir)
-        if not (cluster / "PG_VERSION").exists():
-            _make_cluster(cluster, owner)
-        if pid := _running_pid(cluster):
-            return Embedded(_url(cluster), pid, lock, None)
-        process = _start_server(cluster, owner, {**OPTIONS, **(options or {})})
-        return Embedded(_url(cluster), process.pid, lock, process)
+        with ExitStack() as undo:
+            lock = undo.enter_context(_locked(data_dir))
+            started = _launched(data_dir, lock, {**OPTIONS, **(options or {})})
+            undo.pop_all()
+            return started
     except OSError as error:
         raise _unavailable(data_dir, str(error)) from error
+
+
+def _launched(data_dir: Path, lock: IO[str], options: Mapping[str, str]) -> Embedded:
+    cluster = data_dir / "postgres"
+    owner = _database_user(data_dir)
+    if not (cluster / "PG_VERSION").exists():
+        _make_cluster(cluster, owner)
+    if pid := _running_pid(cluster):
+        return Embedded(_url(cluster), pid, lock, None)
+    process = _start_server(cluster, owner, options)
+    return Embedded(_url(cluster), process.pid, lock, process)
 
 
 def running(data_dir: Path) -> str | None:
@@ -210,31 +218,59 @@ def _make_cluster(cluster: Path, owner: str | None) -> None:
 
 def _start_server(cluster: Path, owner: str | None, options: Mapping[str, str]) -> subprocess.Popen[bytes]:
     """Start PostgreSQL and wait until it takes connections, however long its recovery takes."""
-    (cluster / "postmaster.pid").unlink(missing_ok=True)
+    _forget_stranger(cluster)
     sockets = _socket_folder(cluster)
     sockets.mkdir(mode=0o700, exist_ok=True)
     _give(sockets, owner)
-    settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+    arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
     record = cluster.with_name("postgres.log")
-    with record.open("w") as output:
-        server = subprocess.Popen(
-            [_programs() / "postgres", "-D", cluster, "-k", sockets, *settings],
-            user=owner,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+    for _ in range(50):
+        with record.open("w") as output:
+            server = subprocess.Popen(
+                [_programs() / "postgres", "-D", cluster, "-k", sockets, *arguments],
+                user=owner,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        if _comes_up(server, cluster, record):
+            return server
+        if "is still in use" not in record.read_text():
+            break
+        # The last backends of a server that was killed are still leaving.
+        time.sleep(0.2)
+    raise _unavailable(cluster, record.read_text())
+
+
+def _comes_up(server: subprocess.Popen[bytes], cluster: Path, record: Path) -> bool:
     began, told = time.monotonic(), 2.0
-    while not _is_ready(cluster):
+    while not (_postmaster(cluster) == server.pid and _is_ready(cluster)):
         if server.poll() is not None:
-            raise _unavailable(cluster, record.read_text())
+            return False
         if time.monotonic() - began > told:
             log.info("database_starting", seconds=round(told), log=str(record))
             told *= 2
         time.sleep(0.02)
-    return server
+    return True
+
+
+def _forget_stranger(cluster: Path) -> None:
+    """Remove a pid file that names a living process of somebody else, as after a reboot: PostgreSQL would give up.
+
+    One that names a dead process stays, since PostgreSQL finds by it whether backends of the dead server still run.
+    """
+    pid = _postmaster(cluster)
+    if pid is not None and psutil.pid_exists(pid):
+        (cluster / "postmaster.pid").unlink()
+
+
+def _postmaster(cluster: Path) -> int | None:
+    try:
+        return int((cluster / "postmaster.pid").read_text().splitlines()[0])
+    except (FileNotFoundError, ValueError, IndexError):
+        return None
 
 
 def _programs() -> Path:
@@ -255,12 +291,12 @@ def _is_ready(cluster: Path) -> bool:
 
 def _running_pid(cluster: Path) -> int | None:
     """The server that a killed Denda has left, or another process has started; None when the pid is a stranger's."""
+    pid = _postmaster(cluster)
     try:
-        pid = int((cluster / "postmaster.pid").read_text().splitlines()[0])
-        process = psutil.Process(pid)
-        if process.name().startswith("postgres") and Path(process.cwd()) == cluster and _is_ready(cluster):
+        process = psutil.Process(pid) if pid else None
+        if process and process.name().startswith("postgres") and Path(process.cwd()) == cluster and _is_ready(cluster):
             return pid
-    except (FileNotFoundError, ValueError, IndexError, psutil.Error):
+    except psutil.Error:
         pass
     return None
 
