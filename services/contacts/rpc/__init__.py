@@ -1,0 +1,1 @@
+"""Doors of contacts over gRPC: one file a gRPC service."""
