@@ -9,6 +9,8 @@ PROTOS := $(shell find proto -name '*.proto' 2>/dev/null)
 # Where npm is missing, the one from PyPI is put into .venv.
 NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 
+# Programs that npm installs look for `node`.
+export PATH := $(PATH):$(CURDIR)/$(BIN)
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
     --no-emit-index-url --no-header --quiet
 
@@ -82,5 +84,5 @@ $(CURDIR)/.venv/bin/npm: requirements-node.lock | .venv/.locked
 	@touch $@
 
 node_modules/.ready: package-lock.json .npmrc | .venv/.locked $(NPM)
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" $(NPM) ci
+	@$(NPM) ci
 	@touch $@

@@ -5,6 +5,8 @@ The models are compared with a throw-away database that has all migrations so fa
 
 import importlib
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from services import PORTS
 
 
 @click.command()
-@click.argument("service", type=click.Choice(sorted(PORTS)))
+@click.argument("service", type=click.Choice(sorted(PORTS.keys() - {"gateway"})))
 @click.argument("message")
 def main(service: str, message: str) -> None:
     """Write the next migration of SERVICE; read and correct what it says before it is committed."""
@@ -26,7 +28,9 @@ def main(service: str, message: str) -> None:
         embedded.create_databases(os.environ["DENDA_DATABASE_URL"], [service])
         try:
             built = importlib.import_module(f"services.{service}.service").SERVICE
-            click.echo(migrations.write_revision(built, message))
+            written = migrations.write_revision(built, message)
+            subprocess.run([sys.executable, "-m", "ruff", "format", "--quiet", written], check=True)
+            click.echo(written)
             built.database.close()
         finally:
             embedded.stop()

@@ -15,8 +15,8 @@ def python_files(*folders: str) -> list[Path]:
 
 
 def services() -> list[str]:
-    """The services that own data: those with a `service.py`."""
-    return sorted(path.parent.name for path in (ROOT / "services").glob("*/service.py"))
+    """The services that own data: those with tables."""
+    return sorted(path.parent.name for path in (ROOT / "services").glob("*/models.py"))
 
 
 @cache
