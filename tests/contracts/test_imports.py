@@ -4,9 +4,10 @@ from pathlib import Path
 
 from tests.support.repository import ROOT, imports_of, python_files, services
 
-# Rooms that speak with the outside; everything else in a service is a capability or a table.
-DOORS = {"rpc", "events", "jobs", "translate", "clients", "service", "settings", "providers", "migrations"}
-OUTSIDE = ("grpc", "flask", "pika", "google.protobuf", "grpc_health", "grpc_status")
+# Rooms that speak with the outside or translate for those that do; everything else in a service is a capability or
+# a table.
+DOORS = {"rpc", "events", "jobs", "translate", "values", "clients", "service", "settings", "providers", "migrations"}
+OUTSIDE = ("flask", "pika", "google.protobuf", "grpc_health", "grpc_status")
 
 
 def named(name: str, prefixes: tuple[str, ...]) -> bool:
@@ -51,7 +52,18 @@ def is_capability(path: Path) -> bool:
 def test_no_capability_sees_a_request_of_its_doors() -> None:
     wrong = []
     for service in services():
+        own = f"denda.{service}."
         for path in filter(is_capability, python_files(f"services/{service}")):
-            seen = [name for name in imports_of(path) if named(name, OUTSIDE) or "_service_pb2" in name]
+            seen = [n for n in imports_of(path) if named(n, OUTSIDE) or (n.startswith(own) and "_service_pb2" in n)]
             wrong += [(str(path), name) for name in seen]
+    assert wrong == []
+
+
+def test_only_capabilities_that_ask_other_services_know_grpcs_errors() -> None:
+    wrong = [
+        str(path)
+        for service in services()
+        for path in filter(is_capability, python_files(f"services/{service}"))
+        if "grpc" in set(imports_of(path)) and f"services.{service}.clients" not in set(imports_of(path))
+    ]
     assert wrong == []
