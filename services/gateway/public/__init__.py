@@ -1,0 +1,1 @@
+"""Pages and redirects for the recipients of messages."""

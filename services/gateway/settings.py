@@ -1,0 +1,29 @@
+"""Settings of the gateway, read from the environment (prefix `DENDA_`)."""
+
+from functools import cache
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings
+
+from chassis.settings import DENDA_ENVIRONMENT
+
+
+class GatewaySettings(BaseSettings):
+    """What the gateway needs to know beyond the chassis."""
+
+    model_config = DENDA_ENVIRONMENT
+
+    company_name: str = Field("Denda", description="The name that public pages show above everything else.")
+    http_threads: int = Field(16, ge=2, description="Threads of the gateway's HTTP server.")
+    sandbox_pages: Literal["loopback", "open", "off"] = Field(
+        "loopback",
+        description="Who may read the sandbox's messages at /sandbox: `loopback` is whoever sits at this machine, "
+        "`open` is everybody who reaches the gateway, `off` is nobody.",
+    )
+
+
+@cache
+def gateway_settings() -> GatewaySettings:
+    """The settings of this process, read once."""
+    return GatewaySettings()

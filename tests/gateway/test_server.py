@@ -1,0 +1,58 @@
+"""The edge as a server: it binds and stops, and takes no more from a visitor than it needs."""
+
+import http.client
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from chassis.errors import Unavailable
+from services import port
+from services.gateway.service import HEADER_BYTES, Gateway
+
+
+@pytest.fixture
+def edge() -> Iterator[Gateway]:
+    edge = Gateway()
+    edge.start()
+    yield edge
+    edge.stop()
+
+
+def connection() -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port("gateway"), timeout=20)
+
+
+def status_of(method: str, path: str, **options: object) -> int:
+    client = connection()
+    client.request(method, path, **options)  # type: ignore[arg-type]
+    answer = client.getresponse()
+    answer.read()
+    client.close()
+    return answer.status
+
+
+def test_it_serves_until_it_is_stopped_and_can_start_again(edge: Gateway) -> None:
+    assert status_of("GET", "/healthz") == 200
+    edge.stop()
+    with pytest.raises(ConnectionRefusedError):
+        status_of("GET", "/healthz")
+    edge.start()
+    assert status_of("GET", "/readyz") == 200
+
+
+def test_a_taken_port_is_told_with_its_remedy(edge: Gateway) -> None:
+    with pytest.raises(Unavailable, match="DENDA_PORT_OFFSET"):
+        Gateway().start()
+
+
+def test_headers_and_bodies_have_limits(edge: Gateway) -> None:
+    assert status_of("GET", "/healthz", headers={"X-Long": "x" * (HEADER_BYTES + 1)}) == 413
+    assert status_of("POST", "/u/x", body=b"x" * 1_000_000) in {404, 413}
+
+
+def test_nonsense_is_refused_and_the_next_visitor_served(edge: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", port("gateway")), timeout=20) as raw:
+        raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
+        assert b"400" in raw.recv(1000)
+    assert status_of("GET", "/healthz") == 200
