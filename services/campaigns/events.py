@@ -1,7 +1,6 @@
 """What campaigns hears: what became of messages, who withdrew consent or answered, and who was deleted."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -14,7 +13,6 @@ from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, Me
 from services.campaigns import outcomes
 from services.campaigns.models import RecipientState, SkipReason
 from services.campaigns.outcomes import Outcome
-from services.campaigns.values import moment_from
 
 STATES: Mapping[int, RecipientState] = {
     message.MESSAGE_STATE_SCHEDULED: RecipientState.PLANNED,
@@ -45,7 +43,7 @@ def on_messages_changed(session: Session, events: Sequence[MessagesChanged]) -> 
 def on_consents_changed(session: Session, events: Sequence[ConsentsChanged]) -> None:
     """Count who unsubscribed from a message."""
     withdrawn = (
-        (change.message_id, moment_from(change.time))
+        (change.message_id, change.time.ToMicroseconds())
         for event in events
         for change in event.changes
         if change.withdrawn and change.message_id
@@ -56,7 +54,7 @@ def on_consents_changed(session: Session, events: Sequence[ConsentsChanged]) -> 
 def on_message_received(session: Session, events: Sequence[MessageReceived]) -> None:
     """Count who answered a message."""
     answers = (
-        (event.in_reply_to_message_id, moment_from(event.time)) for event in events if event.in_reply_to_message_id
+        (event.in_reply_to_message_id, event.time.ToMicroseconds()) for event in events if event.in_reply_to_message_id
     )
     outcomes.record_replies(session, _first_times(answers))
 
@@ -77,26 +75,26 @@ HANDLERS: dict[type[Message], Handler] = {
 def _outcomes(changes: Iterable[MessageChange]) -> Iterator[Outcome]:
     for change in changes:
         state = STATES.get(change.state)
-        # A newer notifications may know states that this release does not; the next known one brings the row on.
-        if state is None:
+        if state is None or (state == RecipientState.PLANNED and not change.detail):
+            # A newer notifications may know states that this release does not, and the next known one brings the
+            # row on. That a message waits or is being sent is news only where it says why.
             continue
-        moment = moment_from(change.time)
+        moment = change.time.ToMicroseconds()
         yield Outcome(
-            message_id=UUID(change.message_id),
-            state=state,
-            skip_reason=REASONS.get(change.skip_reason, SkipReason.NONE),
-            detail=change.detail,
-            version=change.version,
-            state_time=moment,
-            sent_time=moment if change.state == message.MESSAGE_STATE_SENT else None,
-            complaint_time=moment if change.complained else None,
+            change.message_id,
+            state,
+            REASONS.get(change.skip_reason, SkipReason.NONE),
+            change.detail,
+            change.version,
+            moment,
+            moment if change.state == message.MESSAGE_STATE_SENT else None,
+            moment if change.complained else None,
         )
 
 
-def _first_times(told: Iterable[tuple[str, datetime]]) -> dict[UUID, datetime]:
+def _first_times(told: Iterable[tuple[str, int]]) -> dict[str, int]:
     """The earliest time for each message."""
-    first: dict[UUID, datetime] = {}
-    for name, moment in told:
-        message_id = UUID(name)
+    first: dict[str, int] = {}
+    for message_id, moment in told:
         first[message_id] = min(moment, first.get(message_id, moment))
     return first

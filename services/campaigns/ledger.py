@@ -7,6 +7,7 @@ and only what was inserted gets a message. A second person with the same address
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from sqlalchemy import Select, select, text, update
@@ -21,6 +22,7 @@ from denda.contacts.v1.audience_service_pb2 import (
     INELIGIBILITY_UNSPECIFIED,
     Candidate,
 )
+from services.campaigns.arrays import array_of
 from services.campaigns.models import Campaign, Recipient, RecipientState, SkipReason
 from services.campaigns.values import channel_value, timestamp
 
@@ -34,20 +36,26 @@ REASONS = {
     INELIGIBILITY_CONSENT_WITHDRAWN: SkipReason.CONSENT_WITHDRAWN,
 }
 
-# Person, message, digest of the address, entry of the consent ledger, reason.
-Row = tuple[str, UUID | None, bytes | None, str | None, SkipReason]
-
 _INSERT = text("""
     INSERT INTO recipient (campaign_id, step, person_id, message_id, address_digest, consent_id,
                            state, skip_reason, detail, message_version, state_time)
-    SELECT :campaign_id, :step, row.person_id, row.message_id, row.address_digest, row.consent_id,
-           CASE WHEN row.message_id IS NULL THEN :skipped ELSE :planned END, row.skip_reason, :detail, 0, :moment
-    FROM unnest(CAST(:person_ids AS uuid[]), CAST(:message_ids AS uuid[]), CAST(:digests AS bytea[]),
+    SELECT :campaign_id, :step, row.person_id, row.message_id, decode(row.digest, 'hex'), row.consent_id,
+           CASE WHEN row.message_id IS NULL THEN :skipped ELSE :planned END, row.reason, :detail, 0, :moment
+    FROM unnest(CAST(:person_ids AS uuid[]), CAST(:message_ids AS uuid[]), CAST(:digests AS text[]),
                 CAST(:consent_ids AS uuid[]), CAST(:reasons AS smallint[])) WITH ORDINALITY
-         AS row (person_id, message_id, address_digest, consent_id, skip_reason, position)
+         AS row (person_id, message_id, digest, consent_id, reason, position)
     ORDER BY row.position
     ON CONFLICT DO NOTHING
-    RETURNING person_id""")
+    RETURNING CAST(person_id AS text)""")
+
+
+class Row(NamedTuple):
+    """A candidate on the way into the ledger; without a message where the person is left out."""
+
+    candidate: Candidate
+    message_id: str | None
+    digest: str | None
+    reason: SkipReason
 
 
 def message_id_for(campaign_id: UUID, person_id: str) -> UUID:
@@ -63,23 +71,25 @@ def recipients_of(campaign_id: UUID, state: int | None) -> Select[Recipient]:
 
 def write_batch(session: Session, campaign: Campaign, candidates: Sequence[Candidate], moment: datetime) -> None:
     """Write candidates into the ledger, and one RecipientsPlanned for each 500 of those who get a message."""
-    written = _insert(session, campaign, [_row(campaign, candidate) for candidate in candidates], moment)
-    eligible = [one for one in candidates if one.ineligibility == INELIGIBILITY_UNSPECIFIED]
-    planned = [one for one in eligible if UUID(one.person_id) in written]
+    rows = [_row(campaign, candidate) for candidate in candidates]
+    written = _insert(session, campaign, rows, moment)
+    eligible = [row for row in rows if row.message_id]
+    planned = [row for row in eligible if row.candidate.person_id in written]
     if len(planned) < len(eligible):
         # Who is in the ledger already stays as he is there; the others share an address with somebody who is.
-        left = [_duplicate(one) for one in eligible if UUID(one.person_id) not in written]
-        _insert(session, campaign, left, moment, "Somebody else in the campaign has the same address.")
-    record_all(session, ((event, str(campaign.id)) for event in planned_events(campaign, planned)))
+        left = [row for row in eligible if row.candidate.person_id not in written]
+        duplicates = [Row(row.candidate, None, None, SkipReason.DUPLICATE_ADDRESS) for row in left]
+        _insert(session, campaign, duplicates, moment, "Somebody else in the campaign has the same address.")
+    record_all(session, ((event, str(campaign.id)) for event in _events(campaign, planned)))
 
 
-def planned_events(campaign: Campaign, planned: Sequence[Candidate]) -> Iterator[RecipientsPlanned]:
-    """The events that hand recipients over to notifications, with all that their messages need."""
+def _events(campaign: Campaign, planned: Sequence[Row]) -> Iterator[RecipientsPlanned]:
+    """What hands recipients over to notifications, with all that their messages need."""
     for start in range(0, len(planned), EVENT_SIZE):
         event = _envelope(campaign)
-        for candidate in planned[start : start + EVENT_SIZE]:
+        for candidate, message_id, _, _ in planned[start : start + EVENT_SIZE]:
             recipient = event.recipients.add(
-                message_id=str(message_id_for(campaign.id, candidate.person_id)),
+                message_id=message_id,
                 person_id=candidate.person_id,
                 address=candidate.address,
                 language=candidate.language,
@@ -103,31 +113,27 @@ def forget_digests(session: Session, campaign_id: UUID) -> None:
 
 
 def _row(campaign: Campaign, candidate: Candidate) -> Row:
-    consent_id = candidate.consent_id or None
     if candidate.ineligibility != INELIGIBILITY_UNSPECIFIED:
-        reason = REASONS.get(candidate.ineligibility, SkipReason.NONE)
-        return candidate.person_id, None, None, consent_id, reason
+        return Row(candidate, None, None, REASONS.get(candidate.ineligibility, SkipReason.NONE))
     message_id = message_id_for(campaign.id, candidate.person_id)
     digest = address_digest(campaign.channel, candidate.address)
-    return candidate.person_id, message_id, digest, consent_id, SkipReason.NONE
+    return Row(candidate, str(message_id), digest.hex(), SkipReason.NONE)
 
 
-def _duplicate(candidate: Candidate) -> Row:
-    return candidate.person_id, None, None, candidate.consent_id or None, SkipReason.DUPLICATE_ADDRESS
-
-
-def _insert(session: Session, campaign: Campaign, rows: Sequence[Row], moment: datetime, detail: str = "") -> set[UUID]:
+def _insert(session: Session, campaign: Campaign, rows: Sequence[Row], moment: datetime, detail: str = "") -> set[str]:
     """Insert rows; answers who is new in the ledger."""
-    columns = zip(*rows, strict=True)
-    names = ("person_ids", "message_ids", "digests", "consent_ids", "reasons")
-    values: dict[str, object] = {name: list(column) for name, column in zip(names, columns, strict=True)}
-    values |= {
+    values = {
         "campaign_id": campaign.id,
         "step": STEP,
         "planned": RecipientState.PLANNED,
         "skipped": RecipientState.SKIPPED,
         "detail": detail,
         "moment": moment,
+        "person_ids": array_of(row.candidate.person_id for row in rows),
+        "message_ids": array_of(row.message_id for row in rows),
+        "digests": array_of(row.digest for row in rows),
+        "consent_ids": array_of(row.candidate.consent_id or None for row in rows),
+        "reasons": array_of(int(row.reason) for row in rows),
     }
     return set(session.scalars(_INSERT, values))
 

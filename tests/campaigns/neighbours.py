@@ -1,7 +1,7 @@
 """Contacts and notifications as campaigns sees them: their contracts, served by plain lists in this process."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +24,7 @@ from denda.notifications.v1 import (
 )
 from denda.notifications.v1 import suppressions_service_pb2 as suppressions
 from denda.notifications.v1 import templates_service_pb2 as templates
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services.campaigns.values import timestamp
 
 ADD = (
@@ -58,7 +59,14 @@ def person_id(number: int) -> UUID:
 
 
 @dataclass
-class Neighbours:
+class Neighbours(
+    audience_service_pb2_grpc.AudienceServiceServicer,
+    segments_service_pb2_grpc.SegmentsServiceServicer,
+    consent_service_pb2_grpc.ConsentServiceServicer,
+    templates_service_pb2_grpc.TemplatesServiceServicer,
+    messages_service_pb2_grpc.MessagesServiceServicer,
+    suppressions_service_pb2_grpc.SuppressionsServiceServicer,
+):
     """What contacts and notifications will answer; tests change it as they go."""
 
     candidates: list[audiences.Candidate] = field(default_factory=list)
@@ -73,7 +81,7 @@ class Neighbours:
     # The next calls of these methods fail with these statuses.
     failures: dict[str, list[grpc.StatusCode]] = field(default_factory=dict)
     # Called by methods before they answer, by the method's name; a test can wait or act there.
-    before: dict[str, Any] = field(default_factory=dict)
+    before: dict[str, Callable[[], object]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -114,7 +122,7 @@ class Neighbours:
     def GetSegment(self, request: Any, context: Any) -> segments.Segment:
         self.enter("GetSegment", context)
         if self.segment is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"There is no segment {request.id}.")
+            raise context.abort(grpc.StatusCode.NOT_FOUND, f"There is no segment {request.id}.")
         return self.segment
 
     def ListConsents(self, request: Any, context: Any) -> consents.ListConsentsResponse:
@@ -125,7 +133,7 @@ class Neighbours:
     def InspectTemplate(self, request: Any, context: Any) -> templates.InspectTemplateResponse:
         self.enter("InspectTemplate", context)
         if self.template is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, f"There is no template {request.template_id}.")
+            raise context.abort(grpc.StatusCode.NOT_FOUND, f"There is no template {request.template_id}.")
         return self.template
 
     def GetMessage(self, request: Any, context: Any) -> messages.Message:
@@ -146,21 +154,15 @@ class Neighbours:
         self.enter("GetPolicy", context)
         return self.policy
 
-    def __getattr__(self, name: str) -> Any:
-        # Methods of the contracts that campaigns does not call.
-        if name[:1].isupper():
-            return None
-        raise AttributeError(name)
-
 
 def usual_neighbours(people: int) -> Neighbours:
     """A segment of so many people who may all be written to, and a template with a name and a link."""
-    return Neighbours(
+    return Neighbours(  # type: ignore[abstract]  # campaigns does not call the other methods of the contracts
         candidates=[a_candidate(number) for number in range(1, people + 1)],
         segment=segments.Segment(filter='tags:"vip"'),
         template=templates.InspectTemplateResponse(
             version=3,
-            channel="CHANNEL_EMAIL",
+            channel=CHANNEL_EMAIL,
             merge_fields=[templates.MergeField(name="given_name")],
             links=["https://shop.example/offers", "https://shop.example/about"],
         ),

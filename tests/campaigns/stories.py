@@ -1,8 +1,12 @@
 """What most tests of campaigns begin with: a draft, a launched campaign, a planned one, and what became of it."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+import grpc
+import pytest
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.clock import now
@@ -45,7 +49,19 @@ def planned(stub: CampaignsServiceStub, **changes: Any) -> pb.Campaign:
     """A campaign with everybody in the ledger."""
     campaign = launched(stub, **changes)
     plan_all()
+    return get(stub, campaign)
+
+
+def get(stub: CampaignsServiceStub, campaign: pb.Campaign) -> pb.Campaign:
+    """The campaign as it is now."""
     return stub.GetCampaign(service_pb.GetCampaignRequest(id=campaign.id))
+
+
+def refused(call: Callable[[Any], object], request: Message) -> grpc.RpcError:
+    """The error that a call ends with."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(request)
+    return caught.value
 
 
 def plan_all() -> None:

@@ -97,7 +97,6 @@ def upgrade() -> None:
         sa.Column("machine_open_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("machine_click_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("forgotten_time", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["campaign_id"], ["campaign.id"], name=op.f("recipient_campaign_id_fkey")),
         sa.PrimaryKeyConstraint("campaign_id", "step", "person_id", name=op.f("recipient_pkey")),
     )
     op.create_index(
@@ -139,7 +138,6 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("message_id IS NOT NULL"),
     )
-    op.create_index("recipient_person_idx", "recipient", ["person_id"], unique=False)
     op.create_index(
         "recipient_state_idx",
         "recipient",
@@ -160,7 +158,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("tracked_link")
     op.drop_index("recipient_state_idx", table_name="recipient", postgresql_include=["skip_reason"])
-    op.drop_index("recipient_person_idx", table_name="recipient")
     op.drop_index(
         "recipient_message_id_key", table_name="recipient", postgresql_where=sa.text("message_id IS NOT NULL")
     )
