@@ -1,0 +1,105 @@
+"""What people answer, or write on their own: kept, tied to the message it answers, told to the others.
+
+STOP as an answer to an SMS puts the number on the suppression list, START takes it off again if STOP put it there.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from chassis.outbox import record
+from denda.notifications.v1.events_pb2 import MessageReceived
+from services.notifications import keywords, mime
+from services.notifications.addresses import comparable
+from services.notifications.models import InboundMessage, Message
+from services.notifications.states import Channel, State
+from services.notifications.suppressions import Reason, remove_suppression, suppress_address
+
+MOST_TEXT = 100_000
+
+
+@dataclass(frozen=True)
+class Inbound:
+    """A message that came in; `id` is the same however often the provider delivers it."""
+
+    id: UUID
+    channel: Channel
+    from_address: str
+    to_address: str
+    subject: str
+    text: str
+    time: datetime
+    # The Message-ID that a mail answers.
+    in_reply_to: str = ""
+
+
+def receive(session: Session, inbound: Inbound) -> None:
+    """Take a message in, once. Records MessageReceived."""
+    answered = _answered(session, inbound)
+    new = session.scalar(
+        insert(InboundMessage)
+        .values(
+            id=inbound.id,
+            channel=int(inbound.channel),
+            from_address=inbound.from_address,
+            to_address=inbound.to_address,
+            subject=inbound.subject,
+            text=inbound.text[:MOST_TEXT],
+            in_reply_to_message_id=answered.id if answered else None,
+            person_id=answered.person_id if answered else None,
+            time=inbound.time,
+        )
+        .on_conflict_do_nothing()
+        .returning(InboundMessage.id)
+    )
+    if new is None:
+        return
+    if inbound.channel == Channel.SMS:
+        _obey(session, inbound)
+    record(session, _event(inbound, answered), str(inbound.id))
+
+
+def _obey(session: Session, inbound: Inbound) -> None:
+    wish = keywords.wish_of(inbound.text)
+    if wish == keywords.Wish.STOP:
+        suppress_address(session, Channel.SMS, inbound.from_address, Reason.OPT_OUT, "answered STOP")
+    elif wish == keywords.Wish.START:
+        remove_suppression(session, Channel.SMS, inbound.from_address, only=Reason.OPT_OUT)
+
+
+def _answered(session: Session, inbound: Inbound) -> Message | None:
+    """The message that this one answers: named by it, or for SMS and voice the last one to its sender."""
+    if inbound.channel == Channel.EMAIL:
+        named = mime.message_of(inbound.in_reply_to) if inbound.in_reply_to else None
+        return session.get(Message, named) if named else None
+    return session.scalars(
+        select(Message)
+        .where(
+            Message.channel == int(inbound.channel),
+            Message.address == comparable(inbound.channel, inbound.from_address),
+            Message.state.in_([int(State.SENT), int(State.DELIVERED), int(State.UNKNOWN)]),
+        )
+        .order_by(Message.create_time.desc(), Message.id.desc())
+        .limit(1)
+    ).first()
+
+
+def _event(inbound: Inbound, answered: Message | None) -> MessageReceived:
+    event = MessageReceived(
+        id=str(inbound.id),
+        channel=int(inbound.channel),  # type: ignore[arg-type]  # the stubs want the enum's own type
+        from_address=inbound.from_address,
+        to_address=inbound.to_address,
+        subject=inbound.subject,
+        text=inbound.text[:MOST_TEXT],
+    )
+    event.time.FromDatetime(inbound.time)
+    if answered:
+        event.in_reply_to_message_id = str(answered.id)
+        event.person_id = str(answered.person_id or "")
+        event.campaign_id = str(answered.campaign_id or "")
+    return event

@@ -1,0 +1,144 @@
+"""Claims: a sender takes a group of due messages for itself, and what must not be sent any more is left out here.
+
+Campaigns take turns, so a large one does not starve a small one. Paused and cancelled campaigns are passed over;
+withdrawn consent, suppression and deletion are looked at again, since they may have come after acceptance.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Row, bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Session
+from sqlalchemy.types import Uuid
+
+from chassis.clock import now
+from chassis.ids import new_id
+from services.notifications.states import Channel, Command
+
+# Groups are small, so that pauses take effect soon and a lost sender leaves little behind.
+GROUP = 50
+# Longer than a provider may take over one part.
+LEASE = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A group in a sender's hands; the rows carry all that a message needs."""
+
+    id: UUID
+    rows: Sequence[Row[Any]]
+
+
+# A loose index scan: one probe for each campaign that has something waiting, however much it is.
+RUNNABLE = text(f"""
+    WITH RECURSIVE waiting (mailing_id) AS (
+        (SELECT mailing_id FROM outgoing WHERE channel = :channel AND claim IS NULL AND NOT transactional
+         ORDER BY mailing_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT o.mailing_id FROM outgoing o WHERE o.channel = :channel AND o.claim IS NULL
+                AND NOT o.transactional AND o.mailing_id > waiting.mailing_id ORDER BY o.mailing_id LIMIT 1)
+        FROM waiting WHERE waiting.mailing_id IS NOT NULL
+    )
+    SELECT mailing.id FROM waiting JOIN mailing ON mailing.id = waiting.mailing_id
+    LEFT JOIN campaign_control control ON control.campaign_id = mailing.campaign_id
+    WHERE coalesce(control.command, {Command.RUN:d}) = {Command.RUN:d}
+    AND (SELECT o.due_time FROM outgoing o WHERE o.channel = :channel AND o.claim IS NULL AND NOT o.transactional
+         AND o.mailing_id = mailing.id ORDER BY o.due_time LIMIT 1) <= :now
+    ORDER BY mailing.id""")  # noqa: S608  only constants are filled in
+
+# Whoever claims must not use what another sender holds, and must see pauses that came a moment ago.
+CLAIM_BULK = f"""
+    SELECT o.message_id FROM outgoing o
+    WHERE o.channel = :channel AND o.mailing_id = :mailing_id AND o.claim IS NULL AND NOT o.transactional
+    AND o.due_time <= :now
+    AND NOT EXISTS (SELECT FROM mailing m JOIN campaign_control c ON c.campaign_id = m.campaign_id
+                    WHERE m.id = :mailing_id AND c.command <> {Command.RUN:d})
+    ORDER BY o.due_time LIMIT :most FOR UPDATE OF o SKIP LOCKED"""  # noqa: S608  as above
+CLAIM_TRANSACTIONAL = """
+    SELECT o.message_id FROM outgoing o
+    WHERE o.channel = :channel AND o.claim IS NULL AND o.transactional AND o.due_time <= :now
+    ORDER BY o.due_time LIMIT :most FOR UPDATE OF o SKIP LOCKED"""
+
+
+def _claiming(picked: str) -> Any:
+    return text(f"""
+    WITH picked AS MATERIALIZED ({picked}), claimed AS (
+        UPDATE outgoing o SET claim = :claim, lease_until = :lease_until, provider = :provider, handed = false,
+            outcome = NULL
+        FROM picked WHERE o.message_id = picked.message_id RETURNING o.message_id
+    )
+    SELECT m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields, m.expire_time,
+        m.attempts, m.channel, mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone, mailing.traceparent,
+        d.person_id IS NOT NULL AS deleted,
+        s.address IS NOT NULL AS suppressed,
+        w.person_id IS NOT NULL AS withdrawn
+    FROM claimed JOIN message m ON m.id = claimed.message_id JOIN mailing ON mailing.id = m.mailing_id
+    LEFT JOIN deleted_person d ON d.person_id = m.person_id
+    LEFT JOIN suppression s ON s.channel = m.channel AND s.address = lower(m.address)
+    LEFT JOIN withdrawal w ON w.person_id = m.person_id AND w.channel = m.channel AND w.purpose = mailing.purpose
+        AND w.withdrawn""")  # noqa: S608  as above
+
+
+_BULK = _claiming(CLAIM_BULK)
+_TRANSACTIONAL = _claiming(CLAIM_TRANSACTIONAL)
+
+_MARK = text("""
+    UPDATE outgoing o SET handed = true, lease_until = :lease_until, outcome = coalesce(part.outcome, o.outcome)
+    FROM unnest(:ids, :outcomes) AS part (message_id, outcome)
+    WHERE o.message_id = part.message_id AND o.claim = :claim
+    RETURNING o.message_id""").bindparams(
+    bindparam("ids", type_=ARRAY(Uuid)), bindparam("outcomes", type_=ARRAY(JSONB(none_as_null=True)))
+)
+
+
+def claim_bulk(session: Session, channel: Channel, provider: str, turn: UUID | None) -> tuple[Claim, UUID | None]:
+    """Claim messages of the campaign whose turn comes after `turn`; answers them and whose turn it was."""
+    runnable = session.scalars(RUNNABLE, {"channel": int(channel), "now": now()}).all()
+    if not runnable:
+        return Claim(new_id(), []), turn
+    chosen = next((mailing for mailing in runnable if turn is None or mailing > turn), runnable[0])
+    return _claim(session, _BULK, channel, provider, mailing_id=chosen), chosen
+
+
+def claim_transactional(session: Session, channel: Channel, provider: str) -> Claim:
+    """Claim the transactional messages that are due the longest."""
+    return _claim(session, _TRANSACTIONAL, channel, provider)
+
+
+def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[UUID, dict[str, Any]]) -> set[UUID]:
+    """Say that these messages are about to be handed over, and keep what became of those before them.
+
+    Answers those that are still this claim's: a sender that was asleep beyond its lease must not go on.
+    """
+    held = session.scalars(
+        _MARK,
+        {
+            "ids": [*outcomes, *handing],
+            "outcomes": [*outcomes.values(), *[None for _ in handing]],
+            "claim": claim,
+            "lease_until": now() + LEASE,
+        },
+    )
+    return set(held)
+
+
+def _claim(session: Session, statement: Any, channel: Channel, provider: str, **more: Any) -> Claim:
+    claim = new_id()
+    moment: datetime = now()
+    rows = session.execute(
+        statement,
+        {
+            "channel": int(channel),
+            "provider": provider,
+            "claim": claim,
+            "now": moment,
+            "lease_until": moment + LEASE,
+            "most": GROUP,
+            **more,
+        },
+    ).all()
+    return Claim(claim, rows)

@@ -1,0 +1,124 @@
+"""Recovery: leases that ran out, messages that nobody can say anything of, and those that waited too long.
+
+A transactional message of unknown fate is sent again under the same Message-ID unless the provider can say that
+it took it; a campaign's is sent again only when the provider says that it did not.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import structlog
+from sqlalchemy import Select, delete, select, text
+from sqlalchemy.orm import Session
+
+from chassis.clock import now
+from services.notifications.changes import announce, changed_columns
+from services.notifications.ledger.record import PATIENCE, Result, record, tell
+from services.notifications.ledger.sending import from_kept
+from services.notifications.models import CampaignControl, Mailing, Outgoing, UnknownOutcome, database
+from services.notifications.providers.choice import provider_named
+from services.notifications.states import WORDS, Command, Skip, State
+
+BATCH = 500
+
+log = structlog.get_logger()
+
+_RESEND = text(f"""
+    WITH again AS (
+        UPDATE message m SET state = {State.SCHEDULED:d}, version = m.version + 1, state_time = :now,
+            schedule_time = :now, detail = :detail
+        WHERE m.id = ANY(CAST(:ids AS uuid[])) AND m.state = {State.UNKNOWN:d}
+        RETURNING {changed_columns("m")}, m.mailing_id, m.expire_time
+    ), queued AS (
+        INSERT INTO outgoing (message_id, mailing_id, channel, transactional, due_time, expire_time)
+        SELECT id, mailing_id, channel, campaign_id IS NULL, :now, expire_time FROM again ON CONFLICT DO NOTHING
+    )
+    SELECT * FROM again""")  # noqa: S608  only constants are filled in
+
+
+def end_leases() -> bool:
+    """Settle messages whose sender vanished; True when there may be more."""
+    with database.transaction() as session:
+        rows = session.scalars(
+            select(Outgoing)
+            .where(Outgoing.claim.is_not(None), Outgoing.lease_until < now())
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        for provider in {row.provider for row in rows}:
+            record(session, provider, [_settled(row) for row in rows if row.provider == provider])
+        if rows:
+            log.warning("leases_ended", messages=len(rows))
+    return len(rows) == BATCH
+
+
+def _settled(row: Outgoing) -> Result:
+    if row.outcome is not None:
+        return from_kept(row.message_id, row.outcome)
+    if row.handed:
+        return Result(row.message_id, State.UNKNOWN, "the sender vanished between handing over and recording")
+    return Result(row.message_id, State.SCHEDULED, "", retry_time=now(), attempted=False)
+
+
+def reconcile() -> bool:
+    """Ask providers about messages of unknown fate; True when there may be more."""
+    with database.transaction() as session:
+        due = session.scalars(
+            select(UnknownOutcome)
+            .where(UnknownOutcome.next_check <= now())
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        for row in due:
+            # Another replica leaves them alone while this one asks.
+            row.next_check = now() + PATIENCE
+    for provider in {row.provider for row in due}:
+        _reconcile_with(provider, [row for row in due if row.provider == provider])
+    return len(due) == BATCH
+
+
+def _reconcile_with(provider: str, rows: Sequence[UnknownOutcome]) -> None:
+    told = provider_named(provider).look_up([row.message_id for row in rows])
+    taken = [row.message_id for row in rows if told.get(row.message_id) is True]
+    refused = [row.message_id for row in rows if told.get(row.message_id) is False]
+    untold = [row for row in rows if row.message_id not in told]
+    again = [row.message_id for row in untold if row.transactional and row.expire_time > now()]
+    with database.transaction() as session:
+        record(session, provider, [Result(name, State.SENT, "the provider says that it took it") for name in taken])
+        resend(session, refused, "the provider says that it did not take it")
+        resend(session, again, "nobody can say whether it arrived, so it is sent again under the same Message-ID")
+        settled = [row.message_id for row in rows]
+        session.execute(delete(UnknownOutcome).where(UnknownOutcome.message_id.in_(settled)))
+
+
+def resend(session: Session, message_ids: Sequence[UUID], why: str) -> None:
+    """Put UNKNOWN messages back into the queue. Records MessagesChanged."""
+    if not message_ids:
+        return
+    rows = session.execute(_RESEND, {"ids": list(message_ids), "now": now(), "detail": why}).all()
+    announce(session, rows)
+    tell(session, [(row.id, "resent", why) for row in rows])
+
+
+def expire() -> bool:
+    """Skip messages that could not be sent in time, also those of paused campaigns; True when there may be more."""
+    due = select(Outgoing.message_id).where(Outgoing.claim.is_(None), Outgoing.expire_time <= now())
+    return _skip(due.order_by(Outgoing.expire_time), Skip.EXPIRED)
+
+
+def drop_cancelled() -> bool:
+    """Skip what cancelled campaigns have left; True when there may be more."""
+    due = (
+        select(Outgoing.message_id)
+        .join(Mailing, Mailing.id == Outgoing.mailing_id)
+        .join(CampaignControl, CampaignControl.campaign_id == Mailing.campaign_id)
+        .where(Outgoing.claim.is_(None), ~Outgoing.transactional, CampaignControl.command == int(Command.DROP))
+    )
+    return _skip(due, Skip.CANCELLED)
+
+
+def _skip(due: Select[UUID], skip: Skip) -> bool:
+    with database.transaction() as session:
+        ids = session.scalars(due.limit(BATCH).with_for_update(of=Outgoing, skip_locked=True)).all()
+        record(session, "", [Result(message_id, State.SKIPPED, WORDS[skip], skip) for message_id in ids])
+    return len(ids) == BATCH

@@ -1,0 +1,1 @@
+"""The gRPC door: one file a service of the contract."""

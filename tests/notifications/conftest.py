@@ -1,0 +1,11 @@
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.doors import Doors
+
+
+@pytest.fixture
+def doors(serve: Callable[..., Doors]) -> Doors:
+    """The doors of notifications, on fresh tables."""
+    return serve("notifications")
