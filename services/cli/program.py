@@ -4,6 +4,7 @@ import click
 
 from services.cli.campaigns import campaign
 from services.cli.dead_letters import events
+from services.cli.demo.command import demo
 from services.cli.failures import explained
 from services.cli.imports import import_group
 from services.cli.migrate import migrate
@@ -36,5 +37,5 @@ def main() -> None:
     """
 
 
-for command in (up, serve, migrate, token, campaign, import_group, events):
+for command in (up, serve, migrate, demo, token, campaign, import_group, events):
     main.add_command(command)

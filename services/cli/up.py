@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -38,10 +40,33 @@ def up(*, demo: bool) -> None:
         notes.print("Starting the services …")
         with running(services, installation.bus(), key_ring(), edges=edges_named(list(PORTS))):
             welcome.show_addresses(password)
+            if demo:
+                _load_demo(first_start=password is not None)
             welcome.show_next()
             wait_for_signal()
             notes.print("Stopping: what is under way is finished or released …")
     notes.print("Stopped.")
+
+
+def _load_demo(*, first_start: bool) -> None:
+    """Load the demo into a new installation, or finish loading it where that was interrupted.
+
+    In a process of its own: reading the purchases takes half a gigabyte, which this process would keep.
+    """
+    unfinished = settings().data_dir / "demo.unfinished"
+    if not (first_start or unfinished.exists()):
+        return
+    unfinished.touch()
+    notes.print("\nLoading the demo, which takes about a minute; `denda up --no-demo` starts without it.")
+    with subprocess.Popen([sys.executable, "-m", "services.cli", "demo"]) as loading:
+        try:
+            failed = loading.wait()
+        finally:
+            loading.terminate()
+    if failed:
+        notes.print("The demo is not complete, which harms nothing else. `denda demo` tries again.")
+    else:
+        unfinished.unlink()
 
 
 @contextmanager

@@ -1,0 +1,133 @@
+"""Loads the demo through the public API: every step may be repeated, and what is there already is left as it is."""
+
+from collections.abc import Iterator, Mapping
+from io import BytesIO
+from uuid import UUID, uuid5
+
+from denda.campaigns.v1 import campaigns_service_pb2 as campaigns_pb
+from denda.campaigns.v1.campaign_pb2 import Campaign
+from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
+from denda.contacts.v1 import consent_service_pb2 as consent_pb
+from denda.contacts.v1 import imports_service_pb2 as imports_pb
+from denda.contacts.v1 import people_service_pb2 as people_pb
+from denda.contacts.v1 import segments_service_pb2 as segments_pb
+from denda.contacts.v1.consent_service_pb2_grpc import ConsentServiceStub
+from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
+from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
+from denda.contacts.v1.person_pb2 import AttributeDefinition
+from denda.contacts.v1.segments_service_pb2_grpc import SegmentsServiceStub
+from denda.notifications.v1.templates_service_pb2 import CreateTemplateRequest
+from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
+from services.cli import session
+from services.cli.demo import content
+from services.cli.demo.households import Household, households, to_csv
+from services.cli.imports import reading, requests
+from services.cli.screen import step
+
+# Names every request, so that repeating the demo repeats the same requests.
+NAMESPACE = UUID("8a1d2f0c-9a54-4f4f-8f63-3a9f6f1c7d10")
+PURPOSE = "marketing"
+PERSON = (
+    "external_id", "given_name", "family_name", "email", "phone", "language", "time_zone", "lifecycle_stage", "tags",
+)  # fmt: skip
+EVIDENCE = "Agreed at the till when the loyalty card was handed out (made up for the demo)"
+
+
+def load(most: int | None = None) -> list[str]:
+    """Load everything and launch the campaigns; answers their ids. `most` takes only so many households."""
+    with step("Reading a year of 2,469 households' purchases"):
+        chosen = households()[:most]
+    _define_attributes()
+    _import_people(chosen)
+    _withdraw_consents()
+    segments, templates = _create_segments(), _create_templates()
+    return list(_launch_campaigns(segments, templates))
+
+
+def _request_id(what: str) -> str:
+    return str(uuid5(NAMESPACE, what))
+
+
+def _define_attributes() -> None:
+    stub = PeopleServiceStub(session.channel("contacts"))
+    with step("Defining attributes"):
+        for name, kind, description in content.ATTRIBUTES:
+            attribute = AttributeDefinition(name=name, type=kind, description=description)
+            stub.DefineAttribute(people_pb.DefineAttributeRequest(attribute=attribute))
+
+
+def _import_people(chosen: list[Household]) -> None:
+    data = to_csv(chosen)
+    # Named after its content, so that a smaller demo and a later, larger one are two imports.
+    plan = imports_pb.ImportPlan(
+        import_id=_request_id(data.decode()),
+        file_name="households.csv",
+        key=imports_pb.ImportPlan.KEY_EXTERNAL_ID,
+        mapping={name: f"attributes.{name}" for name, _, _ in content.ATTRIBUTES} | {name: name for name in PERSON},
+        consents=[
+            imports_pb.ImportConsent(
+                purpose=PURPOSE, channel=channel, column=column, basis="consent", evidence_detail=EVIDENCE
+            )
+            for channel, column in ((CHANNEL_EMAIL, "email_ok"), (CHANNEL_SMS, "sms_ok"))
+        ],
+    )
+    stub = ImportsServiceStub(session.channel("contacts"))
+    with step(f"Importing {len(chosen):,} people"), reading("households.csv", len(data)) as read:
+        stub.ImportPeople(requests(plan, BytesIO(data), read))
+
+
+def _withdraw_consents() -> None:
+    """Some have changed their minds before anything was sent to them."""
+    people = PeopleServiceStub(session.channel("contacts"))
+    consents = ConsentServiceStub(session.channel("contacts"))
+    wanted = people_pb.ListPeopleRequest(filter='tags:"changed-mind"', page_size=1000)
+    with step("Recording that some have withdrawn their consent"):
+        for person in people.ListPeople(wanted).people:
+            evidence = consent_pb.Evidence(source="agent", detail="Told us at the till (made up for the demo)")
+            consents.WithdrawConsent(
+                consent_pb.WithdrawConsentRequest(
+                    person_id=person.id, purpose=PURPOSE, channel=CHANNEL_EMAIL, evidence=evidence
+                )
+            )
+
+
+def _create_segments() -> dict[str, str]:
+    stub = SegmentsServiceStub(session.channel("contacts"))
+    found: dict[str, str] = {}
+    with step("Describing segments"):
+        for name, filter_text, description in content.SEGMENTS:
+            segment = segments_pb.Segment(name=name, filter=filter_text, description=description)
+            request = segments_pb.CreateSegmentRequest(segment=segment, request_id=_request_id(f"segment {name}"))
+            found[name] = stub.CreateSegment(request).id
+    return found
+
+
+def _create_templates() -> dict[str, str]:
+    stub = TemplatesServiceStub(session.channel("notifications"))
+    found: dict[str, str] = {}
+    with step("Writing templates"):
+        for template in content.templates():
+            request = CreateTemplateRequest(template=template, request_id=_request_id(f"template {template.name}"))
+            found[template.name] = stub.CreateTemplate(request).id
+    return found
+
+
+def _launch_campaigns(segments: Mapping[str, str], templates: Mapping[str, str]) -> Iterator[str]:
+    stub = CampaignsServiceStub(session.channel("campaigns"))
+    for plan in content.CAMPAIGNS:
+        campaign = Campaign(
+            name=plan.name,
+            channel=plan.channel,
+            segment_id=segments[plan.segment],
+            template_id=templates[plan.template],
+            purpose=PURPOSE,
+            sender=plan.sender,
+            track=True,
+        )
+        request_id = _request_id(f"campaign {plan.name}")
+        made = stub.CreateCampaign(campaigns_pb.CreateCampaignRequest(campaign=campaign, request_id=request_id))
+        if made.state == Campaign.STATE_DRAFT:
+            with step(f"Launching “{plan.name}”"):
+                stub.LaunchCampaign(campaigns_pb.LaunchCampaignRequest(id=made.id), timeout=60)
+        yield made.id
