@@ -40,7 +40,7 @@ bench: setup ## Measure sending, import, events and calls against raw limits; ta
 	@$(BIN)/python -m benchmarks
 
 faults: setup ## Kill processes, broker and database during campaigns, many times; count what is lost or doubled
-	@DENDA_FAULTS=long $(BIN)/python -m pytest tests/faults --timeout 3600
+	@DENDA_FAULTS=long $(BIN)/python -m pytest tests/faults -s --timeout 3600
 
 lint: setup ## Check style (ruff) and types (mypy)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
