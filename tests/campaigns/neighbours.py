@@ -78,8 +78,8 @@ class Neighbours(
     events: dict[str, list[messages_service_pb2.MessageEvent]] = field(default_factory=dict)
     suppressed: list[suppressions.Suppression] = field(default_factory=list)
     policy: suppressions.Policy = field(default_factory=suppressions.Policy)
-    # The next calls of these methods fail with these statuses.
-    failures: dict[str, list[grpc.StatusCode]] = field(default_factory=dict)
+    # How the next calls of these methods fail; None is for one that goes well.
+    failures: dict[str, list[grpc.StatusCode | None]] = field(default_factory=dict)
     # Called by methods before they answer, by the method's name; a test can wait or act there.
     before: dict[str, Callable[[], object]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)

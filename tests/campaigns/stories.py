@@ -1,6 +1,7 @@
 """What most tests of campaigns begin with: a draft, a launched campaign, a planned one, and what became of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import Engine, event
 
 from chassis.clock import now
 from denda.campaigns.v1 import campaign_pb2 as pb
@@ -108,3 +110,16 @@ def hear(*changes: MessageChange) -> None:
 def stamp() -> Timestamp:
     """This moment."""
     return timestamp(now())
+
+
+@contextmanager
+def counted_statements(engine: Engine) -> Iterator[list[str]]:
+    """The statements that are executed inside the block."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    event.listen(engine, "before_cursor_execute", note)
+    yield statements
+    event.remove(engine, "before_cursor_execute", note)
