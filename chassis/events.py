@@ -5,9 +5,10 @@ import pkgutil
 from collections.abc import Mapping
 from functools import cache
 
+from google.protobuf.message import Message
+
 import denda
 from denda.options.v1 import options_pb2
-from google.protobuf.message import Message
 
 
 def event_type(message: Message | type[Message]) -> str:

@@ -97,7 +97,7 @@ class Bus(Protocol):
         """How many events wait in the queue now, retries and events in hand apart."""
 
     def check(self) -> None:
-        """Raise what is wrong when the bus cannot be reached."""
+        """Do nothing when the bus is there. Raises Unavailable that says what is wrong."""
 
     def close(self) -> None:
         """Let go of every connection."""

@@ -42,11 +42,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from chassis.bus import BATCH, BATCH_BYTES, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
+from chassis.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 30
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 KILLED = f"delivered {DELIVERY_LIMIT} times and never settled: its consumer dies or hangs"
 
 metadata = MetaData(schema="bus")
@@ -179,9 +180,10 @@ class PostgresBus:
         names = ("queue", *ENVELOPE)
         with self._transaction() as connection:
             taken = _these(queue, ids).returning(*(dead_letters.c[name] for name in names)).cte()
-            replayed = connection.execute(insert(events).from_select(names, select(taken))).rowcount
+            replayed = insert(events).from_select(names, select(taken)).returning(events.c.id)
+            ids = connection.scalars(replayed).all()
         self._wake({queue})
-        return replayed
+        return len(ids)
 
     def drop(self, queue: str, ids: Collection[UUID] | None = None) -> int:
         with self._transaction() as connection:
@@ -193,8 +195,11 @@ class PostgresBus:
             return connection.scalar(waiting) or 0
 
     def check(self) -> None:
-        with self._transaction():
-            pass
+        try:
+            with self._transaction():
+                pass
+        except DBAPIError as error:
+            raise Unavailable(f"the database of the bus cannot be used: {error.orig}") from error
 
     def close(self) -> None:
         self._engine.dispose()

@@ -16,9 +16,11 @@ import structlog
 from pika import BasicProperties, BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
+from pika.exceptions import AMQPError
 
 from chassis.bus import BATCH, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
 from chassis.bus.rabbit_io import Incoming, Inflow, Outgoing, Publisher, parameters
+from chassis.errors import Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +89,12 @@ class RabbitBus:
             return _count(channel, queue)
 
     def check(self) -> None:
-        with self._channel():
-            pass
+        try:
+            with self._channel():
+                pass
+        except (AMQPError, OSError) as error:
+            place = parameters(self._url)
+            raise Unavailable(f"RabbitMQ at {place.host}:{place.port} cannot be used: {error!r}") from error
 
     def close(self) -> None:
         if "_publisher" in self.__dict__:

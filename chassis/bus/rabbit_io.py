@@ -87,8 +87,17 @@ class Link:
         self._thread.join(CONFIRM_SECONDS)
 
     def _run(self) -> None:
-        self._connect()
-        self._loop.start()
+        while not self._closing:
+            try:
+                self._connect()
+                self._loop.start()
+            except Exception:
+                # pika promises nothing about a loop through which an exception has passed.
+                log.exception("bus_io_failed")
+                self._loop.close()
+                self._loop = IOLoop()
+                self._forget_channel()
+                time.sleep(next(self._pauses))
         self._loop.close()
 
     def _connect(self) -> None:
@@ -113,15 +122,18 @@ class Link:
             channel.connection.close()
 
     def _on_close(self, _connection: object, reason: BaseException) -> None:
-        self.channel = None
-        self.ready.clear()
-        self._lost()
+        self._forget_channel()
         if self._closing:
             self._loop.stop()
         else:
             pause = next(self._pauses)
-            log.warning("bus_connection_lost", reason=str(reason) or type(reason).__name__, next_try_seconds=pause)
+            log.warning("bus_connection_lost", reason=repr(reason), next_try_seconds=pause)
             self._loop.call_later(pause, self._reconnect)
+
+    def _forget_channel(self) -> None:
+        self.channel = None
+        self.ready.clear()
+        self._lost()
 
     def _reconnect(self) -> None:
         if not self._closing:
@@ -172,6 +184,7 @@ class Publisher:
     def __init__(self, url: str, opened: Callable[[Channel], None]) -> None:
         self._prepare = opened
         self._turn = threading.Lock()
+        self._window = Window(())
         self._sent: dict[int, tuple[Window, UUID]] = {}
         self._last_tag = 0
         self._link = Link(url, self._on_open, self._on_lost)
@@ -183,10 +196,10 @@ class Publisher:
             for start in range(0, len(messages), WINDOW):
                 if not self._link.ready.wait(CONNECT_SECONDS):
                     break
-                window = Window(messages[start : start + WINDOW])
-                self._link.submit(partial(self._send, window))
-                window.done.wait(CONFIRM_SECONDS)
-                stored |= window.confirmed
+                self._window = Window(messages[start : start + WINDOW])
+                self._link.submit(partial(self._send, self._window))
+                self._window.done.wait(CONFIRM_SECONDS)
+                stored |= self._window.confirmed
         return stored
 
     def close(self) -> None:
@@ -199,8 +212,7 @@ class Publisher:
         self._prepare(channel)
 
     def _on_lost(self) -> None:
-        for window, _ in self._sent.values():
-            window.done.set()
+        self._window.done.set()
         self._sent.clear()
 
     def _send(self, window: Window) -> None:
@@ -253,7 +265,7 @@ class Inflow:
         self._size = 0.0
         self._consumer = ""
         self._waiting: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
-        self._link = Link(url, self._subscribe, lambda: None)
+        self._link = Link(url, self._on_open, lambda: None)
 
     def take(self, seconds: float) -> list[Incoming]:
         """The next messages of one channel, at most BATCH; empty when none has come after `seconds`."""
@@ -275,6 +287,11 @@ class Inflow:
     def close(self) -> None:
         """Give back what nobody has taken."""
         self._link.close()
+
+    def _on_open(self, channel: Channel) -> None:
+        # The broker cancels a consumer whose queue it takes away; with a new channel it begins anew.
+        channel.add_on_cancel_callback(lambda _: channel.close())
+        self._subscribe(channel)
 
     def _subscribe(self, channel: Channel) -> None:
         channel.basic_qos(prefetch_count=self._prefetch)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from sqlalchemy import insert
+from sqlalchemy import column, insert, table
 from sqlalchemy.orm import Session
 
 from chassis.bus import Delivery, connect
@@ -18,7 +18,6 @@ from chassis.db import Database, new_metadata
 from chassis.inbox import Consumer
 from chassis.service import Service
 from denda.contacts.v1.events_pb2 import PersonDeleted
-from sqlalchemy import column, table
 
 
 def write_effects(session: Session, events: Sequence[PersonDeleted]) -> None:
