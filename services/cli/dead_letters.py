@@ -9,10 +9,19 @@ from rich.table import Table
 
 from chassis.bus import Bus
 from services.cli import installation
-from services.cli.catalogue import GRPC_SERVICES
+from services.cli.catalogue import GRPC_SERVICES, services_named
 from services.cli.screen import out
 
-QUEUES = [f"{name}.events" for name in GRPC_SERVICES]
+
+def queues() -> list[str]:
+    """The queues of the services that listen to events."""
+    return [f"{service.name}.events" for service in services_named(GRPC_SERVICES) if service.handlers]
+
+
+def _known_queue(_context: click.Context, _parameter: click.Parameter, queue: str | None) -> str | None:
+    if queue is not None and queue not in queues():
+        raise click.BadParameter(f"There is no queue {queue}; there are: {', '.join(queues())}.")
+    return queue
 
 
 @click.group()
@@ -26,13 +35,15 @@ def dead() -> None:
 
 
 @dead.command("list")
-@click.argument("queue", required=False, type=click.Choice(QUEUES))
+@click.argument("queue", required=False, callback=_known_queue)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many a queue. Default: 50.")
 def list_dead(queue: str | None, limit: int) -> None:
     """List the oldest dead letters of QUEUE, or of all queues, with the last error."""
     table = Table("queue", "id", "type", "time", "error", box=None)
     with _connected() as bus:
-        for name in [queue] if queue else QUEUES:
+        for name in [queue] if queue else queues():
+            # A queue is made when its service first starts; making it now does no harm.
+            bus.declare(name, [])
             for letter in bus.dead(name, limit):
                 event = letter.envelope
                 when = event.time.isoformat(timespec="seconds")
@@ -41,7 +52,7 @@ def list_dead(queue: str | None, limit: int) -> None:
 
 
 @dead.command()
-@click.argument("queue", type=click.Choice(QUEUES))
+@click.argument("queue", callback=_known_queue)
 @click.argument("ids", metavar="[ID]…", nargs=-1, type=click.UUID)
 def replay(queue: str, ids: Sequence[UUID]) -> None:
     """Put dead letters of QUEUE back as a first attempt: those named, or all."""
@@ -50,7 +61,7 @@ def replay(queue: str, ids: Sequence[UUID]) -> None:
 
 
 @dead.command()
-@click.argument("queue", type=click.Choice(QUEUES))
+@click.argument("queue", callback=_known_queue)
 @click.argument("ids", metavar="[ID]…", nargs=-1, type=click.UUID)
 @click.option("--all", "everything", is_flag=True, help="Forget all of the queue.")
 def drop(queue: str, ids: Sequence[UUID], *, everything: bool) -> None:

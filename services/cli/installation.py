@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from chassis import embedded
 from chassis.bus import Bus, connect
+from chassis.errors import Unavailable
 from chassis.service import Service
 from chassis.settings import settings
 from services.cli.failures import explained
@@ -82,6 +83,9 @@ def bus() -> Bus:
         raise click.ClickException(f"DENDA_BUS_URL is wrong: {error}.") from error
     try:
         connected.check()
+    except Unavailable as error:
+        remedy = "Is it running there? Check host, port, user, password and virtual host in DENDA_BUS_URL."
+        raise click.ClickException(f"{error.message}\n{remedy}") from error
     except DBAPIError as error:
         raise click.ClickException(str(explained(error)).replace("DENDA_DATABASE_URL", "DENDA_BUS_URL")) from error
     return connected

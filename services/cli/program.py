@@ -5,6 +5,7 @@ import click
 from services.cli.campaigns import campaign
 from services.cli.dead_letters import events
 from services.cli.demo.command import demo
+from services.cli.doctor import doctor
 from services.cli.failures import explained
 from services.cli.imports import import_group
 from services.cli.migrate import migrate
@@ -37,5 +38,5 @@ def main() -> None:
     """
 
 
-for command in (up, serve, migrate, demo, token, campaign, import_group, events):
+for command in (up, serve, migrate, demo, doctor, token, campaign, import_group, events):
     main.add_command(command)

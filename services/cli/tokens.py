@@ -9,13 +9,16 @@ from services import address
 from services.cli import session
 from services.cli.screen import notes, out
 
+# So that a script need not put the password on a command line, where others can read it.
+PASSWORD_VARIABLE = "DENDA_PASSWORD"  # noqa: S105 - a name, not a secret
+
 
 @click.command()
 @click.option("--email", metavar="EMAIL", help="Log in as this member of staff; asks for the password.")
 @click.option(
     "--password",
     metavar="PASSWORD",
-    envvar="DENDA_PASSWORD",
+    envvar=PASSWORD_VARIABLE,
     show_envvar=True,
     help="The password, where nobody can be asked. Others may see it on the command line; use the variable.",
 )
