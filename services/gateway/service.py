@@ -1,5 +1,6 @@
 """The gateway as a server that the runner starts and stops: cheroot, threads, limits on what a visitor may send."""
 
+import socket
 import threading
 
 import structlog
@@ -23,6 +24,16 @@ log = structlog.get_logger()
 class _Server(wsgi.Server):
     max_request_header_size = HEADER_BYTES
     max_request_body_size = BODY_BYTES
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        """Bind, and leave no open socket behind where that fails."""
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         """Log that there was trouble; cheroot's own texts can hold a visitor's request."""

@@ -51,7 +51,7 @@ def test_machines_are_led_on_and_not_counted(
     "spoil",
     [
         lambda token: token[:-1],
-        lambda token: "A" + token[1:],
+        lambda token: "B" + token[1:],
         lambda token: token + "A",
         lambda _: "x",
         lambda _: sign("link", bytes(16) + b"\0\1"),

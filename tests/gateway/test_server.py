@@ -48,7 +48,9 @@ def test_a_taken_port_is_told_with_its_remedy(edge: Gateway) -> None:
 
 def test_headers_and_bodies_have_limits(edge: Gateway) -> None:
     assert status_of("GET", "/healthz", headers={"X-Long": "x" * (HEADER_BYTES + 1)}) == 413
-    assert status_of("POST", "/u/x", body=b"x" * 1_000_000) in {404, 413}
+    with socket.create_connection(("127.0.0.1", port("gateway")), timeout=20) as raw:
+        raw.sendall(b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+        assert b" 413 " in raw.recv(1000)
 
 
 def test_nonsense_is_refused_and_the_next_visitor_served(edge: Gateway) -> None:

@@ -59,10 +59,9 @@ class Words:
 
 def words_for(language: str, accepted: LanguageAccept) -> Words:
     """The words in a person's language (BCP 47), else in one that the browser asks for, else in English."""
-    primary = language.replace("_", "-").partition("-")[0].lower()
-    if primary in LANGUAGES:
-        return words_in(primary)
-    return words_in(accepted.best_match(LANGUAGES) or "en")
+    wanted = [language.replace("_", "-"), *accepted.values(), "en"]
+    primaries = [tag.partition("-")[0].lower() for tag in wanted]
+    return words_in(next(primary for primary in primaries if primary in LANGUAGES))
 
 
 @cache
