@@ -151,9 +151,11 @@ def history_of(session: Session, message_id: UUID) -> list[Happening]:
     return sorted(happenings, key=lambda happening: happening.time)
 
 
-def sandbox_messages(address: str) -> Select[SandboxMessage]:
-    """What the sandbox took, to be paged."""
+def sandbox_messages(address: str, message_id: UUID | None = None) -> Select[SandboxMessage]:
+    """What the sandbox took, to be paged: everything, what went to an address, or one message."""
     statement = select(SandboxMessage)
+    if message_id is not None:
+        statement = statement.where(SandboxMessage.id == message_id)
     return statement.where(SandboxMessage.address == address) if address else statement
 
 

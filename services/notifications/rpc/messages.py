@@ -55,7 +55,7 @@ class MessagesServicer(grpc_pb.MessagesServiceServicer):
         with database.transaction() as session:
             rows, token = paginate(
                 session,
-                messages.sandbox_messages(request.address),
+                messages.sandbox_messages(request.address, parse_id(request.id) if request.id else None),
                 [SandboxMessage.create_time.desc(), SandboxMessage.id.desc()],
                 request,
                 fingerprint=comparable(Channel.EMAIL, request.address),
