@@ -7,7 +7,7 @@ from uuid import UUID
 import click
 import grpc
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from denda.campaigns.v1 import campaigns_service_pb2 as pb
 from denda.campaigns.v1.campaign_pb2 import Campaign, Results
@@ -18,6 +18,7 @@ from services.cli import session
 from services.cli.screen import notes, out
 
 COUNTS = ("planned", "skipped", "sent", "delivered", "bounced", "failed", "unknown")
+LISTED = ("recipients", "skipped", "sent", "delivered", "opened", "clicked")
 ENGAGEMENTS = ("opened", "clicked", "complained", "unsubscribed", "replied")
 # A plain log gets a line this often, in seconds; the stream itself speaks twice a second.
 LINE_EVERY = 2.0
@@ -33,11 +34,10 @@ def campaign() -> None:
 def list_campaigns() -> None:
     """List the newest 50 campaigns with what became of them."""
     stub = CampaignsServiceStub(session.channel("campaigns"))
-    table = Table("id", "name", "state", "recipients", "delivered", "opened", "clicked", "skipped", box=None)
+    table = Table(Column("id", no_wrap=True), "name", "state", *LISTED, box=None)
     for one in stub.ListCampaigns(pb.ListCampaignsRequest()).campaigns:
         results = stub.GetResults(pb.GetResultsRequest(campaign_id=one.id))
-        counts = (results.recipients, results.delivered, results.opened, results.clicked, results.skipped)
-        table.add_row(one.id, one.name, state_of(one), *(f"{count:,}" for count in counts))
+        table.add_row(one.id, one.name, state_of(one), *(f"{getattr(results, name):,}" for name in LISTED))
     out.print(table if table.row_count else "There are no campaigns yet.")
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import click
-from rich.table import Table
+from rich.table import Column, Table
 
 from chassis.bus import Bus
 from services.cli import installation
@@ -39,7 +39,7 @@ def dead() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many a queue. Default: 50.")
 def list_dead(queue: str | None, limit: int) -> None:
     """List the oldest dead letters of QUEUE, or of all queues, with the last error."""
-    table = Table("queue", "id", "type", "time", "error", box=None)
+    table = Table("queue", Column("id", no_wrap=True), "type", "time", "error", box=None)
     with _connected() as bus:
         for name in [queue] if queue else queues():
             # A queue is made when its service first starts; making it now does no harm.

@@ -1,12 +1,14 @@
 """What commands show: results on standard output, progress and remarks on standard error."""
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 
-out = Console(highlight=False, soft_wrap=True)
+# A file or a pipe gets whole lines, however long.
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 1000)
 notes = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

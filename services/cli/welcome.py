@@ -1,6 +1,8 @@
 """What `denda up` tells whoever has just started it: where to look, how to log in, what to try."""
 
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -29,6 +31,7 @@ def show_next() -> None:
     call = 'grpcurl -plaintext -H "authorization: Bearer $TOKEN"'
     person = '{"person": {"given_name": "Ane", "addresses": [{"kind": "KIND_EMAIL", "value": "ane@shop.example"}]}}'
     commands = {
+        "as here": _exports(),
         "campaigns and how they went": [f"{denda} campaign list", f"{denda} campaign watch ID"],
         "the API, which describes itself": [
             f"export TOKEN=$({denda} token)",
@@ -40,6 +43,8 @@ def show_next() -> None:
     }
     out.print("\nTry in a second terminal:")
     for what, lines in commands.items():
+        if not lines:
+            continue
         out.print(f"\n  [dim]# {what}[/]")
         for line in lines:
             out.print(f"  {line}", markup=False)
@@ -55,9 +60,14 @@ def _database() -> str:
 
 
 def _command() -> str:
-    """How this command was called, so that the lines can be copied."""
-    called = Path(sys.argv[0])
-    if called.name != "denda":
+    """How this command can be called from here, so that the lines can be copied."""
+    called = Path(sys.argv[0]).absolute()
+    if called.name != "denda" or shutil.which("denda") == str(called):
         return "denda"
-    inside = called.is_absolute() or os.sep in sys.argv[0]
-    return os.path.relpath(called) if inside and called.is_relative_to(Path.cwd()) else "denda"
+    return os.path.relpath(called) if called.is_relative_to(Path.cwd()) else str(called)
+
+
+def _exports() -> list[str]:
+    """What a second terminal has to know of this one's environment."""
+    values = {name: os.environ[name] for name in ("DENDA_DATA_DIR", "DENDA_PORT_OFFSET") if name in os.environ}
+    return ["export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in values.items())] if values else []

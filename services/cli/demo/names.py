@@ -124,7 +124,7 @@ def made_up(household: int) -> Made:
     place = chance.choice(culture.places)
     given, family = chance.choice(_names(culture.name, "given")), chance.choice(_names(culture.name, "family"))
     email = f"{_plain(given)}.{_plain(family)}.{household}@{culture.domain}"
-    if household > 1 and household % 40 == 0:
+    if household % 40 == 39:
         email = made_up(household - 1).email
     if household % 30 == 17:
         email = ""
