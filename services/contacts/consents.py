@@ -68,7 +68,9 @@ def page(session: Session, person_id: UUID, *, in_force_only: bool, request: Pag
     if in_force_only:
         statement = statement.where(Consent.in_force)
     fingerprint = f"consents {person_id} {in_force_only}"
-    rows, token = paginate(session, statement, (Consent.id.desc(),), request, fingerprint=fingerprint)
+    rows, token = paginate(
+        session, statement, (Consent.create_time.desc(), Consent.id.desc()), request, fingerprint=fingerprint
+    )
     return [entry for (entry,) in rows], token
 
 

@@ -11,6 +11,7 @@ from denda.contacts.v1 import (
     consent_service_pb2,
     consent_service_pb2_grpc,
     imports_service_pb2,
+    imports_service_pb2_grpc,
     people_service_pb2,
     people_service_pb2_grpc,
     segments_service_pb2,
@@ -25,6 +26,7 @@ from services.contacts.models import database
 from services.contacts.rpc.audience import AudienceServicer
 from services.contacts.rpc.companies import CompaniesServicer
 from services.contacts.rpc.consents import ConsentServicer
+from services.contacts.rpc.imports import ImportsServicer
 from services.contacts.rpc.people import PeopleServicer
 from services.contacts.rpc.segments import SegmentsServicer
 from services.contacts.rpc.timeline import TimelineServicer
@@ -50,6 +52,7 @@ SERVICE = Service(
         (segments_service_pb2_grpc.add_SegmentsServiceServicer_to_server, SegmentsServicer()),
         (timeline_service_pb2_grpc.add_TimelineServiceServicer_to_server, TimelineServicer()),
         (audience_service_pb2_grpc.add_AudienceServiceServicer_to_server, AudienceServicer()),
+        (imports_service_pb2_grpc.add_ImportsServiceServicer_to_server, ImportsServicer()),
     ),
     handlers=HANDLERS,
     loops=jobs.LOOPS,

@@ -76,3 +76,11 @@ def tags(values: list[str]) -> list[str]:
 def without_nul(value: str) -> str:
     """A text that shows where it came from, kept as it came but for NUL, which PostgreSQL cannot store."""
     return value.replace("\0", "")
+
+
+def one_line(value: str, *, most: int) -> str:
+    """A text on one line, of at most so many characters."""
+    value = " ".join(plain(value).split())
+    if len(value) > most:
+        raise ValueError(f"has {len(value):,} characters; at most {most} are kept")
+    return value

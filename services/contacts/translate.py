@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -25,6 +26,7 @@ from services.contacts import people
 from services.contacts.addresses import Contact
 from services.contacts.audience import Audience
 from services.contacts.consents import Evidence
+from services.contacts.imports.plan import KEYS, Plan, PlannedConsent
 from services.contacts.models import (
     AttributeDefinition,
     Channel,
@@ -285,3 +287,20 @@ def import_to_proto(run: Import) -> imports_service_pb2.Import:
 def row_error_to_proto(error: RowError) -> imports_service_pb2.ImportError:
     """A row that was not taken."""
     return imports_service_pb2.ImportError(line=error.line, column=error.column, reason=error.reason)
+
+
+def plan_from_proto(message: imports_service_pb2.ImportPlan) -> Plan:
+    """What an import is asked to do."""
+    return Plan(
+        import_id=UUID(message.import_id),
+        key=KEYS[message.key],
+        file_name=message.file_name,
+        mapping=dict(message.mapping),
+        dry_run=message.dry_run,
+        region=message.default_region.upper(),
+        consents=tuple(
+            PlannedConsent(one.purpose, Channel(one.channel), one.column, one.basis, one.evidence_detail)
+            for one in message.consents
+        ),
+        delimiter=message.delimiter or ",",
+    )

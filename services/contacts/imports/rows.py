@@ -1,0 +1,98 @@
+"""Cells to a row as it is staged: normalised, or a fault with the column that is to blame."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from chassis.ids import new_id
+from services.contacts.imports.lines import Row
+from services.contacts.imports.plan import FIELDS, Columns, Plan
+
+# A staged row: line, fresh id, key, the fields, attributes as JSON, consents as a bit each.
+Staged = list[Any]
+LINE, ID, KEY = 0, 1, 2
+FIRST_FIELD = 3
+EXTERNAL_ID, TAGS, EMAIL, PHONE = (
+    FIRST_FIELD + FIELDS.index(name) for name in ("external_id", "tags", "email", "phone")
+)
+ATTRIBUTES = FIRST_FIELD + len(FIELDS)
+CONSENTS = ATTRIBUTES + 1
+WIDTH = CONSENTS + 1
+
+_YES = frozenset({"yes", "true", "1", "y", "x"})
+
+
+class FaultError(Exception):
+    """A row that cannot be taken: its line, the column to blame (or empty), and the reason."""
+
+    def __init__(self, line: int, column: str, reason: str) -> None:
+        super().__init__(reason)
+        self.line, self.column, self.reason = line, column, reason
+
+
+def reader(plan: Plan, columns: Columns) -> Callable[[Row], Staged]:
+    """What makes a row of this file a staged one; it raises FaultError. Made once, since it runs for each row."""
+    simple = [
+        (column.index, FIRST_FIELD + FIELDS.index(column.field), column.convert)
+        for column in columns.taken
+        if column.field in FIELDS
+    ]
+    open_ones = [
+        (column.index, column.field.partition(".")[2], column.convert)
+        for column in columns.taken
+        if column.field not in FIELDS
+    ]
+    names = {column.index: column.name for column in columns.taken}
+    key = FIRST_FIELD + FIELDS.index(plan.key)
+    consented = _consents(columns)
+
+    def read(row: Row) -> Staged:
+        cells = row.cells
+        if row.problem:
+            raise FaultError(row.line, "", row.problem)
+        if len(cells) != columns.width:
+            raise FaultError(row.line, "", f"has {len(cells)} cells where the header has {columns.width}")
+        staged: Staged = [None] * WIDTH
+        index = 0
+        try:
+            for index, slot, convert in simple:
+                if (cell := cells[index]) and (cell := cell.strip()):
+                    staged[slot] = convert(cell)
+            attributes = {}
+            for index, name, convert in open_ones:
+                if (cell := cells[index]) and (cell := cell.strip()):
+                    attributes[name] = convert(cell)
+        except ValueError as error:
+            raise FaultError(row.line, names[index], str(error)) from None
+        if staged[key] is None:
+            raise FaultError(row.line, plan.key, "is empty, so nobody can tell who this is")
+        staged[LINE], staged[ID], staged[KEY] = row.line, new_id(), staged[key].lower()
+        staged[TAGS] = _array(staged[TAGS])
+        staged[ATTRIBUTES] = json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
+        staged[CONSENTS] = consented(cells)
+        return staged
+
+    return read
+
+
+def _consents(columns: Columns) -> Callable[[list[str]], int]:
+    """The consents of a row, a bit each in the order of the plan."""
+    everybody = sum(1 << bit for bit, index in enumerate(columns.consents) if index is None)
+    asked = [(1 << bit, index) for bit, index in enumerate(columns.consents) if index is not None]
+
+    def consented(cells: list[str]) -> int:
+        found = everybody
+        for bit, index in asked:
+            if cells[index].strip().lower() in _YES:
+                found |= bit
+        return found
+
+    return consented
+
+
+def _array(values: list[str] | None) -> str | None:
+    """A list as PostgreSQL writes an array of texts."""
+    if not values:
+        return None
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}"

@@ -1,0 +1,173 @@
+"""A batch of staged rows to people, addresses and consent: set-based, a handful of statements a round.
+
+Everything of a batch is written in one transaction with its place in the file. In a dry run the same statements
+run and are taken back, so that the report says what would have happened.
+"""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from io import StringIO
+from typing import Any
+from uuid import UUID
+
+from psycopg import Connection, sql
+from sqlalchemy import insert
+from sqlalchemy.orm import Session
+
+from chassis.clock import now
+from services.contacts.imports import statements
+from services.contacts.imports.batches import Batch
+from services.contacts.imports.plan import Plan, PlannedConsent
+from services.contacts.imports.rows import EXTERNAL_ID, KEY, LINE, FaultError, Staged
+from services.contacts.models import ConsentState, RowError
+
+
+@dataclass
+class Counts:
+    """What became of the rows of a batch."""
+
+    created: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    withdrawn_kept: int = 0
+
+
+@dataclass
+class _Round:
+    """What was found out about the rows of a round."""
+
+    known: dict[int, UUID] = field(default_factory=dict)
+    postponed: set[int] = field(default_factory=set)
+    faults: list[FaultError] = field(default_factory=list)
+
+
+def write(session: Session, plan: Plan, batch: Batch) -> Counts:
+    """Write a batch, or in a dry run find out what would become of it; record the rows that are not taken."""
+    session.execute(statements.PLAN_BY_INDEX)
+    session.execute(statements.STAGING_TABLE)
+    counts, faults = Counts(), list(batch.faults)
+    if plan.dry_run:
+        trial = session.begin_nested()
+        created = _write_rounds(session, plan, batch, counts, faults)
+        trial.rollback()
+        _count_created_once(session, plan, created, counts)
+    else:
+        _write_rounds(session, plan, batch, counts, faults)
+    counts.failed = len(faults)
+    _report(session, plan.import_id, faults)
+    return counts
+
+
+def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, faults: list[FaultError]) -> list[str]:
+    """Write the rounds one after the other; the answer is the keys of the people that were created."""
+    waiting, created = list(batch.rounds), list[str]()
+    while waiting:
+        rows = waiting.pop(0)
+        _stage(session, rows)
+        found = _resolve(session, plan, rows)
+        faults += found.faults
+        if found.postponed:
+            waiting.insert(0, [row for row in rows if row[LINE] in found.postponed])
+        left_out = found.postponed | {fault.line for fault in found.faults}
+        if left_out:
+            session.execute(statements.LEAVE_OUT, {"lines": list(left_out)})
+        taken = [row for row in rows if row[LINE] not in left_out]
+        fresh = [row for row in taken if row[LINE] not in found.known]
+        _change_known(session, plan, [found.known[row[LINE]] for row in taken if row[LINE] in found.known], counts)
+        _create_fresh(session, plan, len(fresh), counts)
+        created += [row[KEY] for row in fresh] if plan.dry_run else []
+    return created
+
+
+def _stage(session: Session, rows: Sequence[Staged]) -> None:
+    """Bring rows into the staging table, which then holds nothing else."""
+    session.execute(statements.CLEAR_STAGING)
+    lines = StringIO()
+    csv.writer(lines, lineterminator="\n").writerows(rows)
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, Connection)
+    with connection.cursor() as cursor, cursor.copy(sql.SQL(statements.COPY_STAGED)) as copy:
+        copy.write(lines.getvalue().encode())
+
+
+def _resolve(session: Session, plan: Plan, rows: Sequence[Staged]) -> _Round:
+    """Find who is there already, and which rows must wait for the next round or cannot be taken."""
+    found, owners = _Round(), set[UUID]()
+    session.execute(statements.FIND_KNOWN[plan.key])
+    for line, person_id, matches in session.execute(statements.KNOWN):
+        found.known[line] = person_id
+        if matches > 1:
+            reason = f"several people have this {plan.key}; import by another key"
+            found.faults.append(FaultError(line, plan.key, reason))
+        elif person_id in owners:
+            # Two addresses of one person are two keys in the file.
+            found.postponed.add(line)
+        owners.add(person_id)
+    if any(row[EXTERNAL_ID] for row in rows):
+        for line in session.scalars(statements.EXTERNAL_ID_TAKEN):
+            if line not in found.postponed:
+                found.faults.append(FaultError(line, "external_id", "belongs to another person"))
+    return found
+
+
+def _change_known(session: Session, plan: Plan, person_ids: Sequence[UUID], counts: Counts) -> None:
+    if not person_ids:
+        return
+    session.execute(statements.LOCK, {"ids": person_ids})
+    touched = set(session.scalars(statements.ADD_ADDRESSES))
+    changed = touched | set(session.scalars(statements.CHANGE_PEOPLE, {"touched": list(touched), "now": now()}))
+    for bit, consent in enumerate(plan.consents):
+        values = _consent_values(plan, bit, consent)
+        changed |= set(session.scalars(statements.ADD_CONSENT, values))
+        withdrawn = {"bit": 1 << bit, "purpose": consent.purpose, "channel": int(consent.channel)}
+        counts.withdrawn_kept += session.scalar(statements.WITHDRAWN, withdrawn) or 0
+    counts.updated += len(changed)
+    counts.unchanged += len(person_ids) - len(changed)
+
+
+def _create_fresh(session: Session, plan: Plan, count: int, counts: Counts) -> None:
+    if not count:
+        return
+    session.execute(statements.CREATE_PEOPLE, {"now": now()})
+    session.execute(statements.CREATE_ADDRESSES)
+    for bit, consent in enumerate(plan.consents):
+        session.execute(statements.CREATE_CONSENT, _consent_values(plan, bit, consent))
+    counts.created += count
+
+
+def _consent_values(plan: Plan, bit: int, consent: PlannedConsent) -> dict[str, Any]:
+    return {
+        "bit": 1 << bit,
+        "purpose": consent.purpose,
+        "channel": int(consent.channel),
+        "state": int(ConsentState.GRANTED),
+        "basis": consent.basis or "consent",
+        "evidence": f"{consent.detail + ' · ' if consent.detail else ''}{plan.file_name or 'file'}, line ",
+        "now": now(),
+    }
+
+
+def _count_created_once(session: Session, plan: Plan, keys: Sequence[str], counts: Counts) -> None:
+    """Of people that an earlier batch of a dry run would have created, a later row is a change."""
+    if not keys:
+        return
+    values = {"import_id": plan.import_id, "keys": list(keys)}
+    fresh = len(session.scalars(statements.REMEMBER_KEYS, values).all())
+    counts.created -= len(keys) - fresh
+    counts.updated += len(keys) - fresh
+
+
+def _report(session: Session, import_id: UUID, faults: Iterable[FaultError]) -> None:
+    rows = [
+        {
+            "import_id": import_id,
+            "line": fault.line,
+            "column": fault.column.replace("\0", ""),
+            "reason": fault.reason.replace("\0", "\\0")[:2000],
+        }
+        for fault in faults
+    ]
+    if rows:
+        session.execute(insert(RowError), rows)
