@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Label, func, select
+from sqlalchemy import Label, Select, func, select, true
 from sqlalchemy.orm import Session
 
 from services.campaigns.models import ENGAGED, Recipient, RecipientState
@@ -30,8 +31,8 @@ class Results:
         return self.by_state.get(RecipientState.PLANNED, 0)
 
 
-def results_of(session: Session, campaign_id: UUID) -> Results:
-    """The exact counts at this moment."""
+def counting(campaign_id: UUID) -> Select[Any, Any]:
+    """The one statement that counts: a row for each state and reason, each with the counts of who did something."""
     engaged = select(*_engaged_counts()).where(Recipient.campaign_id == campaign_id, ENGAGED).subquery()
     counted = (
         select(Recipient.state, Recipient.skip_reason, func.count().label("people"))
@@ -40,8 +41,12 @@ def results_of(session: Session, campaign_id: UUID) -> Results:
         .subquery()
     )
     # An outer join, since a campaign without recipients has no groups but still one row of zeros.
-    rows = session.execute(select(engaged, counted).outerjoin_from(engaged, counted, engaged.c.opened >= 0)).all()
-    names = [column.name for column in engaged.c]
+    return select(engaged, counted).outerjoin_from(engaged, counted, true())
+
+
+def results_of(session: Session, campaign_id: UUID) -> Results:
+    """The exact counts at this moment."""
+    rows = session.execute(counting(campaign_id)).all()
     by_state: dict[RecipientState, int] = {}
     by_reason: dict[int, int] = {}
     for row in rows:
@@ -51,7 +56,7 @@ def results_of(session: Session, campaign_id: UUID) -> Results:
         by_state[state] = by_state.get(state, 0) + row.people
         if state == RecipientState.SKIPPED:
             by_reason[row.skip_reason] = row.people
-    return Results(by_state, by_reason, {name: getattr(rows[0], name) for name in names})
+    return Results(by_state, by_reason, {label.name: getattr(rows[0], label.name) for label in _engaged_counts()})
 
 
 def _engaged_counts() -> list[Label[int]]:
