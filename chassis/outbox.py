@@ -92,7 +92,8 @@ def record_all(session: Session, events: Iterable[tuple[Message, str]]) -> None:
         "types": [event_type(event) for event, _ in pairs],
         "subjects": [subject for _, subject in pairs],
         "bodies": [_body(event) for event, _ in pairs],
-        "correlation_id": str(baggage.get_baggage(CORRELATION_ID) or ""),
+        # AMQP has room for 255 bytes.
+        "correlation_id": str(baggage.get_baggage(CORRELATION_ID) or "")[:60],
         "traceparent": traceparent(),
     }
     session.execute(_RECORD, columns)

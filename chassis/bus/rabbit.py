@@ -8,7 +8,7 @@ import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cached_property
+from http import HTTPStatus
 from itertools import islice
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -16,7 +16,7 @@ import structlog
 from pika import BasicProperties, BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from chassis.bus import BATCH, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
 from chassis.bus.rabbit_io import Incoming, Inflow, Outgoing, Publisher, parameters
@@ -36,6 +36,7 @@ class RabbitBus:
     def __init__(self, url: str, retry_delays: Sequence[float]) -> None:
         self._url = url
         self._delays = retry_delays
+        self._publisher = Publisher(url, _declare_exchange)
 
     def declare(self, queue: str, event_types: Iterable[str]) -> None:
         with self._channel() as channel:
@@ -97,13 +98,7 @@ class RabbitBus:
             raise Unavailable(f"RabbitMQ at {place.host}:{place.port} cannot be used: {error!r}") from error
 
     def close(self) -> None:
-        if "_publisher" in self.__dict__:
-            self._publisher.close()
-            del self.__dict__["_publisher"]
-
-    @cached_property
-    def _publisher(self) -> Publisher:
-        return Publisher(self._url, _declare_exchange)
+        self._publisher.close()
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
@@ -178,7 +173,13 @@ def _retry(queue: str, delay: float) -> str:
 
 
 def _count(channel: BlockingChannel, queue: str) -> int:
-    return int(channel.queue_declare(queue, passive=True).method.message_count)
+    """How many messages wait in a queue; none in one that nobody has declared yet."""
+    try:
+        return int(channel.queue_declare(queue, passive=True).method.message_count)
+    except ChannelClosedByBroker as error:
+        if error.reply_code == HTTPStatus.NOT_FOUND:
+            return 0
+        raise
 
 
 def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Iterator[tuple[int, DeadLetter]]:

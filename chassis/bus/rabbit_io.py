@@ -187,23 +187,30 @@ class Publisher:
         self._window = Window(())
         self._sent: dict[int, tuple[Window, UUID]] = {}
         self._last_tag = 0
-        self._link = Link(url, self._on_open, self._on_lost)
+        self._url = url
+        self._link: Link | None = None
 
     def publish(self, messages: Sequence[Outgoing]) -> set[UUID]:
         """Send the messages; returns the ids of those that the broker has stored in a queue."""
         stored: set[UUID] = set()
         with self._turn:
+            if self._link is None:
+                self._link = Link(self._url, self._on_open, self._on_lost)
             for start in range(0, len(messages), WINDOW):
                 if not self._link.ready.wait(CONNECT_SECONDS):
                     break
                 self._window = Window(messages[start : start + WINDOW])
-                self._link.submit(partial(self._send, self._window))
+                self._link.submit(partial(self._send, self._link, self._window))
                 self._window.done.wait(CONFIRM_SECONDS)
                 stored |= self._window.confirmed
         return stored
 
     def close(self) -> None:
-        self._link.close()
+        """Close the connection; the next message opens another one."""
+        with self._turn:
+            if self._link:
+                self._link.close()
+            self._link = None
 
     def _on_open(self, channel: Channel) -> None:
         self._last_tag = 0
@@ -215,8 +222,8 @@ class Publisher:
         self._window.done.set()
         self._sent.clear()
 
-    def _send(self, window: Window) -> None:
-        channel = self._link.channel
+    def _send(self, link: Link, window: Window) -> None:
+        channel = link.channel
         if channel is None or not channel.is_open:
             window.done.set()
             return

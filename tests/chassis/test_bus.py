@@ -173,6 +173,10 @@ def test_dead_letters_can_be_listed_replayed_and_dropped(bus: Bus, name: str, qu
     assert {delivery.envelope for delivery in received} == set(events[1:])
 
 
+def test_a_queue_that_nobody_has_declared_is_empty(bus: Bus, name: str) -> None:
+    assert (bus.depth(name), bus.dead(name), bus.replay(name), bus.drop(name)) == (0, [], 0, 0)
+
+
 def test_stopping_finishes_the_batch_in_hand_and_gives_back_the_rest(
     open_bus: Callable[[], Bus], name: str, queue: str
 ) -> None:

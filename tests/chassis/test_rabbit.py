@@ -135,6 +135,7 @@ def test_an_error_on_the_io_thread_costs_the_connection_and_not_the_bus(bus: Bus
     first, second = an_envelope(f"{name}.happened.v1"), an_envelope(f"{name}.happened.v1")
     assert bus.publish([first]) == {first.id}
     assert isinstance(bus, RabbitBus)
+    assert bus._publisher._link
     bus._publisher._link.submit(fail)
     eventually(lambda: bus.publish([second]) == {second.id})
     gc.collect()
