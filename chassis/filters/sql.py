@@ -28,7 +28,6 @@ from sqlalchemy import (
     or_,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from chassis.filters.checker import Checked, Test, check
 from chassis.filters.schema import Schema, Type
@@ -85,7 +84,7 @@ def _in_json(test: Test) -> ColumnElement[bool]:
     if test.operator in {"=", "has"}:
         stored = func.jsonb_build_array(_bound(value)) if test.operator == "has" else _bound(value)
         return container.op("@>", is_comparison=True)(func.jsonb_build_object(literal(key, Text), stored))
-    element = cast(container, JSONB)[key]
+    element = container[key]
     name, as_type = {
         Type.NUMBER: ("number", cast(element, Numeric)),
         Type.BOOLEAN: ("boolean", cast(element, Boolean)),

@@ -23,7 +23,7 @@ WORDS = st.sampled_from(
 NUMBERS = st.one_of(st.integers(-3, 3), st.sampled_from([0.1, 0.5, -2.5, 1e22, 2**31, 2**53 + 1, 2**63]))
 DAYS = st.sampled_from([date(1, 1, 1), date(2024, 2, 29), date(2026, 10, 25), date(2026, 10, 26), date(9999, 12, 31)])
 MOMENTS = st.sampled_from(
-    [NOW + timedelta(hours=hours, microseconds=micro) for hours in (-24, 0, 1) for micro in (0, 1)]
+    [NOW + timedelta(hours=hours, microseconds=micro) for hours in (-24, -1, 0, 1) for micro in (0, 1)]
 )
 OWNERS = st.integers(1, 3).map(lambda number: UUID(int=number))
 ANYTHING = st.one_of(WORDS, NUMBERS, st.booleans(), st.none(), st.just([]), st.just({}))
@@ -126,6 +126,22 @@ def test_postgresql_and_python_give_the_same_answer(
             assert found(session, str(expr)) == expected, str(expr)
             everything = set(range(len(records)))
             assert found(session, str(Not(expr))) == everything - expected, "NOT is the rest"
+
+
+TANGLED = st.text("ab%_*\\\n", max_size=4)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(TANGLED, min_size=10, max_size=10), st.lists(TANGLED, min_size=1, max_size=4), st.sampled_from(["=", ":"])
+)
+def test_wildcards_mean_the_same_to_both(session: Session, texts: list[str], pieces: list[str], operator: str) -> None:
+    records = [{"name": name, "attributes": {"word": name}} for name in texts]
+    fill(session, records)
+    for operand in (Path(("name",)), Path(("attributes", "word"))):
+        expr = Restriction(operand, operator, Literal(tuple(pieces)))
+        fits = predicate(expr, THINGS)
+        assert found(session, str(expr)) == {number for number, record in enumerate(records) if fits(record)}
 
 
 NAMES = st.text(min_size=1).filter(lambda name: "\0" not in name) | st.sampled_from(

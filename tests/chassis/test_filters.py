@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -83,7 +84,7 @@ RECORD = {
     "tags": ["vip", "news letter"],
     "state": "ACTIVE",
     "owner": UUID(int=7),
-    "attributes": {"word": "Getxo", "number": 2.50, "flag": False, "day": "2026-01-31", "list": ["red"]},
+    "attributes": {"word": "Getxo", "number": 0.1, "flag": False, "day": "2026-01-31", "list": ["red"]},
 }
 
 
@@ -114,7 +115,7 @@ RECORD = {
         ("tags:* AND NOT score:*", True),
         ("state = ACTIVE", True),
         ('owner = "00000000-0000-0000-0000-000000000007"', True),
-        ('attributes.word = "G*" AND attributes.number = 2.5 AND NOT attributes.flag', True),
+        ('attributes.word = "G*" AND attributes.number = 0.10 AND NOT attributes.flag', True),
         ('attributes.day < "2026-02-01" AND attributes.list:"red"', True),
         ('attributes."word":*', True),
         ("score = 5", False),
@@ -122,6 +123,7 @@ RECORD = {
         ("NOT score = 5", True),
         ("NOT score < 5", True),
         ("score < 5 OR score >= 5", False),
+        ('attributes.word:"%" OR name:"_"', False),
         ("length() = 3", True),
         ('named("Ana", "30d") AND named("Ana")', True),
         # AIP-160: OR binds more tightly than AND.
@@ -134,6 +136,31 @@ def test_the_language_means_what_the_manual_says(session: Session, filter_text: 
     with time_from(lambda: NOW):
         assert matches(parse(filter_text), THINGS, RECORD) is fits
         assert found(session, filter_text) == ({0} if fits else set())
+
+
+@pytest.mark.parametrize("field", ["name", "attributes.word"])
+def test_an_empty_text_counts_as_missing_and_equals_the_empty_text(session: Session, field: str) -> None:
+    records: list[dict[str, Any]] = [
+        {"name": "", "attributes": {"word": ""}},
+        {"name": None, "attributes": {}},
+        {"name": " ", "attributes": {"word": " "}},
+    ]
+    fill(session, records)
+    for condition, expected in [(":*", {2}), (' = ""', {0}), (' != ""', {1, 2}), (':""', {0, 2}), (' > ""', {2})]:
+        assert found(session, field + condition) == expected
+        assert {n for n, it in enumerate(records) if matches(parse(field + condition), THINGS, it)} == expected
+
+
+def test_the_hour_that_autumn_repeats_is_two_hours(session: Session) -> None:
+    fill(session, [{"seen": NOW - timedelta(hours=1)}, {"seen": NOW}])
+    assert found(session, 'seen = "2026-10-25T02:30:00+02:00"') == {0}
+    assert found(session, 'seen = "2026-10-25T02:30:00+01:00"') == {1}
+
+
+def test_texts_are_ordered_by_code_point_and_exists_stays_an_anti_join(session: Session) -> None:
+    statement = str(to_sql(parse('name > "a" AND NOT named("x")'), THINGS).compile(session.connection()))
+    assert statement.startswith('(thing.name COLLATE "C") > ')
+    assert " AND NOT (EXISTS (SELECT " in statement
 
 
 @pytest.mark.parametrize(

@@ -92,9 +92,9 @@ THINGS = Schema(
 
 @contextmanager
 def things_in(url: str) -> Iterator[Session]:
-    """A session on a database with the table, in a time zone that is not UTC."""
+    """A session on a database with the table, in a time zone that repeats an hour in autumn."""
     engine = create_engine(
-        url.replace("postgresql://", "postgresql+psycopg://", 1), connect_args={"options": "-c timezone=Asia/Kolkata"}
+        url.replace("postgresql://", "postgresql+psycopg://", 1), connect_args={"options": "-c timezone=Europe/Madrid"}
     )
     Base.metadata.create_all(engine)
     with Session(engine) as session:
