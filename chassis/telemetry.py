@@ -9,11 +9,7 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.propagate import extract, inject
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from prometheus_client import Histogram, start_http_server
 
 from chassis.settings import settings
@@ -32,11 +28,21 @@ def configure(process: str) -> None:
     """Set up logs, traces and the metrics port for this process, as the settings say."""
     _configure_logs()
     if settings().otlp_endpoint:
-        provider = TracerProvider(resource=Resource.create({"service.name": f"denda-{process}"}))
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings().otlp_endpoint)))
-        trace.set_tracer_provider(provider)
+        _export_traces(process)
     if settings().metrics_port:
         start_http_server(settings().metrics_port, settings().bind)
+
+
+def _export_traces(process: str) -> None:
+    # The exporter takes a while to import, which only installations with a collector should wait for.
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+    provider = TracerProvider(resource=Resource.create({"service.name": f"denda-{process}"}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=settings().otlp_endpoint)))
+    trace.set_tracer_provider(provider)
 
 
 def _configure_logs() -> None:
