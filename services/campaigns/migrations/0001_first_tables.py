@@ -98,6 +98,12 @@ def upgrade() -> None:
         sa.Column("machine_click_time", sa.DateTime(timezone=True), nullable=True),
         sa.Column("forgotten_time", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("campaign_id", "step", "person_id", name=op.f("recipient_pkey")),
+        postgresql_with={
+            "autovacuum_vacuum_insert_scale_factor": 0,
+            "autovacuum_vacuum_insert_threshold": 50_000,
+            "autovacuum_vacuum_scale_factor": 0,
+            "autovacuum_vacuum_threshold": 50_000,
+        },
     )
     op.create_index(
         "recipient_address_key",
