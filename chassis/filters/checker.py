@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias, TypeVar
 
 from chassis.filters.errors import FilterError, unknown
@@ -52,13 +52,17 @@ Checked: TypeAlias = Tree[Test]
 
 def check(expr: Expr, schema: Schema) -> Checked:
     """The same tree with tests for leaves. Raises FilterError for unknown names and for types that do not fit."""
+    return _tree(expr, replace(schema, open_fields=cache(schema.open_fields or dict)))
+
+
+def _tree(expr: Expr, schema: Schema) -> Checked:
     match expr:
         case And(terms):
-            return And(tuple(check(term, schema) for term in terms))
+            return And(tuple(_tree(term, schema) for term in terms))
         case Or(terms):
-            return Or(tuple(check(term, schema) for term in terms))
+            return Or(tuple(_tree(term, schema) for term in terms))
         case Not(term):
-            return Not(check(term, schema))
+            return Not(_tree(term, schema))
         case Restriction():
             return _checked(expr, schema)
 

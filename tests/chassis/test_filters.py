@@ -219,6 +219,20 @@ def test_wildcards_in_python_take_no_exponential_time() -> None:
     assert not matches(expr, THINGS, {"name": "a" * 100_000})
 
 
+def test_open_fields_are_asked_once_and_only_when_needed() -> None:
+    asked: list[str] = []
+
+    def attributes() -> dict[str, Field]:
+        asked.append("again")
+        return {"size": Field(Type.NUMBER)}
+
+    schema = Schema({"city": Field(Type.STRING)}, open_fields=attributes)
+    assert matches(parse("city = Bilbo"), schema, {"city": "Bilbo"})
+    assert asked == []
+    assert matches(parse("size = 1 OR size = 2 OR NOT size = 3"), schema, {"size": 2})
+    assert asked == ["again"]
+
+
 def test_a_schema_for_one_back_end_only_says_so() -> None:
     schema = Schema({"city": Field(Type.STRING)}, {"near": Function((), Type.BOOLEAN, python=lambda record: True)})
     assert matches(parse("city = Bilbo AND near()"), schema, {"city": "Bilbo"})
