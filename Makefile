@@ -11,11 +11,12 @@ NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 
 # Programs that npm installs look for `node`.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
     --no-emit-index-url --no-header --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup proto run test check bench faults lint fmt lock migration clean
+.PHONY: help setup proto docs run test check bench faults lint fmt lock migration clean
 
 help: ## Explain every target
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +25,9 @@ setup: .venv/.ready ## Make .venv with the locked packages, the generated code a
 	@echo "Ready: $(BIN)/denda --help"
 
 proto: gen/.made ## Generate gen/ from proto/ when a contract has changed
+
+docs: setup ## Write docs/api.md from the comments in proto/
+	@$(BIN)/python proto/reference.py
 
 run: setup ## Start everything on this machine, with the demo's data on first start; Ctrl-C stops it
 	@$(BIN)/denda up --demo
@@ -65,9 +69,13 @@ clean: ## Remove what was made, except the data in .denda
 	@echo "Making .venv with $(PYTHON)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "Python's venv module is incomplete. Debian, Ubuntu: apt-get install python3-venv."; exit 1; }
 
+# uv, itself from the lock, needs a tenth of pip's time; pip is there for machines whose index only pip is told of.
 .venv/.locked: requirements.lock | .venv/bin/python
 	@echo "Installing the locked packages"
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	@sed -n '/^uv==/,/# via/p' requirements.lock >.venv/uv.lock
+	@$(INSTALL) --quiet -r .venv/uv.lock
+	@$(BIN)/uv pip install --python $(BIN)/python --require-hashes --no-deps -r requirements.lock \
+	    || $(INSTALL) -r requirements.lock
 	@touch $@
 
 gen/.made: $(PROTOS) proto/generate.py .venv/.locked
@@ -80,7 +88,7 @@ gen/.made: $(PROTOS) proto/generate.py .venv/.locked
 	@touch $@
 
 $(CURDIR)/.venv/bin/npm: requirements-node.lock | .venv/.locked
-	@$(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r requirements-node.lock
+	@$(INSTALL) -r requirements-node.lock
 	@touch $@
 
 node_modules/.ready: package-lock.json .npmrc | .venv/.locked $(NPM)
