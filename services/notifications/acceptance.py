@@ -6,6 +6,7 @@ reason; for all others a row of `outgoing` says from when on a sender may take i
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from chassis.clock import now
 from chassis.telemetry import traceparent
 from services.notifications.addresses import comparable
+from services.notifications.arrays import plain_array, text_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.models import Mailing
 from services.notifications.policies import policy_of
@@ -88,7 +90,7 @@ _ACCEPT = text(f"""
         FROM decided ON CONFLICT (id) DO NOTHING RETURNING {changed_columns("m")}, schedule_time
     ), queued AS (
         INSERT INTO outgoing (message_id, mailing_id, channel, transactional, due_time, expire_time)
-        SELECT id, :mailing_id, :channel, :transactional, schedule_time, :expire_time
+        SELECT CAST(id AS uuid), :mailing_id, :channel, :transactional, schedule_time, :expire_time
         FROM accepted WHERE state = {State.SCHEDULED:d}
     )
     SELECT * FROM accepted""")  # noqa: S608  only constants are filled in
@@ -109,19 +111,19 @@ def accept(
     rows = session.execute(
         _ACCEPT,
         {
-            "ids": [recipient.message_id for recipient in recipients],
-            "people": [recipient.person_id for recipient in recipients],
-            "addresses": [recipient.address for recipient in recipients],
-            "keys": [comparable(brief.channel, recipient.address) for recipient in recipients],
-            "languages": [recipient.language for recipient in recipients],
-            "zones": [recipient.time_zone for recipient in recipients],
-            "fields": [json.dumps(recipient.merge_fields) for recipient in recipients],
-            "times": [due[recipient.time_zone] for recipient in recipients],
+            "ids": plain_array(recipient.message_id for recipient in recipients),
+            "people": plain_array(recipient.person_id for recipient in recipients),
+            "addresses": text_array(recipient.address for recipient in recipients),
+            "keys": text_array(comparable(brief.channel, recipient.address) for recipient in recipients),
+            "languages": text_array(recipient.language for recipient in recipients),
+            "zones": text_array(recipient.time_zone for recipient in recipients),
+            "fields": text_array(_json(recipient.merge_fields) for recipient in recipients),
+            "times": plain_array(due[recipient.time_zone] for recipient in recipients),
             "transactional": brief.campaign_id is None,
             "mailing_id": mailing.id,
             "expire_time": expire_time,
             "now": now(),
-            "words": [WORDS[skip] for skip in Skip if skip],
+            "words": text_array(WORDS[skip] for skip in Skip if skip),
             **_rules(session, brief),
         },
     ).all()
@@ -132,6 +134,13 @@ def accept(
 def message_id_of(request_id: str) -> UUID:
     """The message that a request makes, the same however often the request is repeated."""
     return uuid5(NAMESPACE, f"request:{request_id}")
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    """The fields as JSON; a NUL, which PostgreSQL cannot keep, becomes a replacement character."""
+    written = json.dumps(fields)
+    # Only where the backslash is not itself escaped does this spell a NUL.
+    return re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", written) if "\\u0000" in written else written
 
 
 def _rules(session: Session, brief: Brief) -> dict[str, Any]:

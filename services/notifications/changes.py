@@ -14,11 +14,13 @@ MOST_CHANGES = 500
 CHANGED = (
     "id, person_id, campaign_id, channel, state, skip_reason, detail, version, state_time, summary, complaint_time"
 )
+# Ids come as text, as the event has them.
+IDS = frozenset({"id", "person_id", "campaign_id"})
 
 
 def changed_columns(alias: str) -> str:
     """The columns of CHANGED, each of the table `alias`."""
-    return ", ".join(f"{alias}.{name}" for name in CHANGED.split(", "))
+    return ", ".join(f"{alias}.{name}{'::text' if name in IDS else ''}" for name in CHANGED.split(", "))
 
 
 def announce(session: Session, rows: Sequence[Row[Any]]) -> None:
@@ -29,9 +31,9 @@ def announce(session: Session, rows: Sequence[Row[Any]]) -> None:
 
 def _change(row: Row[Any]) -> MessageChange:
     change = MessageChange(
-        message_id=str(row.id),
-        person_id=str(row.person_id) if row.person_id else "",
-        campaign_id=str(row.campaign_id) if row.campaign_id else "",
+        message_id=row.id,
+        person_id=row.person_id or "",
+        campaign_id=row.campaign_id or "",
         channel=row.channel,
         state=row.state,
         skip_reason=row.skip_reason,

@@ -3,11 +3,9 @@
 A campaign's mail carries List-Unsubscribe for one click (RFC 8058), List-Id (RFC 2919) and Feedback-ID.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
-from html import escape
+from functools import cached_property, lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +22,9 @@ from services.notifications.states import Channel
 from services.notifications.templates.liquid import INTERNAL
 from services.notifications.templates.versions import Variant, Version, version_of
 
-PIXEL = '<img src="{url}" width="1" height="1" alt="" style="display:block;border:0">'
+PIXEL = '<img src="%s" width="1" height="1" alt="" style="display:block;border:0">'
+# RFC 8058 §3.1: one address, and the promise that a POST to it is enough.
+ONE_CLICK = b"List-Unsubscribe: <%s>\r\nList-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,9 @@ class Stationery:
     version: Version
     sender: str
     form: mime.Form | None
+    plain_links: dict[str, Any]
 
-    @property
+    @cached_property
     def channel(self) -> Channel:
         """The channel of the mailing."""
         return Channel(self.mailing.channel)
@@ -52,7 +53,11 @@ def stationery_of(mailing_id: UUID) -> Stationery:
     form = None
     if channel == Channel.EMAIL:
         form = mime.form(sender, mailing.reply_to, _list_headers(mailing, sender))
-    return Stationery(mailing, version_of(mailing.template_id, mailing.template_version), sender, form)
+    version = version_of(mailing.template_id, mailing.template_version)
+    plain_links = {f"{INTERNAL}link_{number}": url for number, url in enumerate(version.links)} | {
+        f"{INTERNAL}pixel": ""
+    }
+    return Stationery(mailing, version, sender, form, plain_links)
 
 
 def default_sender(channel: Channel) -> str:
@@ -65,76 +70,65 @@ def default_sender(channel: Channel) -> str:
     }[channel]
 
 
-def write(row: Row[Any], moment: datetime) -> Parcel:
-    """The parcel of a claimed message. Raises RenderError, and UnusableAddress for what cannot stand in a header."""
+def write(row: Row[Any], moment: datetime, *, whole: bool = True) -> Parcel:
+    """The parcel of a claimed message; its text and HTML apart from the mail only where the `whole` is wanted.
+
+    Raises RenderError, and UnusableAddress for what cannot stand in a header.
+    """
     paper = stationery_of(row.mailing_id)
     variant = paper.version.in_language(row.language)
-    links = _Links(paper, row)
-    rendered = variant.render({**row.merge_fields, **links.fields(variant)})
+    ways_out = _ways_out(paper.mailing, row)
+    fields = row.merge_fields | _tracked(paper, row, variant) | ways_out
     if paper.form is None:
-        text = rendered.text.strip()
+        text = variant.text.rendered(fields).strip()
         return Parcel(row.id, paper.channel, row.address, paper.sender, "", text, "", str(row.id))
+    encoded = variant.encode(fields)
     reference = mime.message_id_header(row.id, paper.form.domain)
     letter = mime.Letter(
         address=row.address,
-        subject=rendered.subject,
-        text=rendered.text,
-        html=rendered.html,
+        subject=encoded.subject,
+        text=encoded.text,
+        html=encoded.html,
         reference=reference,
         date=mime.date_header(moment),
-        headers=links.headers(),
+        more=ONE_CLICK % ways_out["unsubscribe_url"].encode() if ways_out else b"",
     )
+    shown = variant.render(fields) if whole else None
     return Parcel(
         message_id=row.id,
         channel=paper.channel,
         address=row.address if row.address.isascii() else mime.ascii_domain(row.address),
         sender=paper.form.sender,
-        subject=rendered.subject,
-        text=rendered.text,
-        html=rendered.html,
+        subject=encoded.subject,
+        text=shown.text if shown else "",
+        html=shown.html if shown else "",
         reference=reference,
         raw=paper.form.fill(letter),
-        utf8=not row.address.rpartition("@")[0].isascii(),
+        utf8=not (row.address.isascii() or row.address.rpartition("@")[0].isascii()),
     )
 
 
-@dataclass(frozen=True)
-class _Links:
-    """The links of one message, signed where they come back to us."""
+def _tracked(paper: Stationery, row: Row[Any], variant: Variant) -> dict[str, Any]:
+    """The links and the pixel of one message; the plain links where it is not tracked."""
+    if not paper.mailing.track:
+        return paper.plain_links
+    base, name = public_url(), row.id.bytes
+    found: dict[str, Any] = {
+        f"{INTERNAL}link_{number}": f"{base}/l/{sign('link', name + number.to_bytes(2, 'big'))}"
+        for number in range(len(paper.version.links))
+    }
+    pixel = Markup(PIXEL % f"{base}/o/{sign('open', name)}.gif") if variant.html else ""
+    found[f"{INTERNAL}pixel"] = pixel
+    return found
 
-    paper: Stationery
-    row: Row[Any]
 
-    def fields(self, variant: Variant) -> Mapping[str, Any]:
-        """What templates get beside the merge fields."""
-        found: dict[str, Any] = {f"{INTERNAL}pixel": ""}
-        for number, url in enumerate(self.paper.version.links):
-            found[f"{INTERNAL}link_{number}"] = self._link(number) if self.paper.mailing.track else url
-        if self.paper.mailing.track and variant.html:
-            token = sign("open", self.row.id.bytes)
-            found[f"{INTERNAL}pixel"] = Markup(PIXEL.format(url=escape(f"{public_url()}/o/{token}.gif")))
-        if self.row.person_id and self.paper.mailing.campaign_id:
-            token = self._unsubscribe_token()
-            found["unsubscribe_url"] = f"{public_url()}/u/{token}"
-            found["preferences_url"] = f"{public_url()}/p/{token}"
-        return found
-
-    def headers(self) -> Mapping[str, str]:
-        """The headers of a mail to one person."""
-        if not (self.row.person_id and self.paper.mailing.campaign_id):
-            return {}
-        return {
-            "List-Unsubscribe": f"<{public_url()}/u/{self._unsubscribe_token()}>",
-            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
-        }
-
-    def _link(self, number: int) -> str:
-        return f"{public_url()}/l/{sign('link', self.row.id.bytes + number.to_bytes(2, 'big'))}"
-
-    def _unsubscribe_token(self) -> str:
-        mailing = self.paper.mailing
-        payload = self.row.person_id.bytes + self.row.id.bytes + bytes([mailing.channel]) + mailing.purpose.encode()
-        return sign("unsubscribe", payload)
+def _ways_out(mailing: Mailing, row: Row[Any]) -> dict[str, str]:
+    """Where the recipient of a campaign can leave; nothing for a transactional message."""
+    if not (row.person_id and mailing.campaign_id):
+        return {}
+    payload = row.person_id.bytes + row.id.bytes + bytes([mailing.channel]) + mailing.purpose.encode()
+    base, token = public_url(), sign("unsubscribe", payload)
+    return {"unsubscribe_url": f"{base}/u/{token}", "preferences_url": f"{base}/p/{token}"}
 
 
 def _list_headers(mailing: Mailing, sender: str) -> dict[str, str]:

@@ -6,13 +6,15 @@ outside is encoded or checked, so that none can add a header.
 
 import hmac
 import re
-from binascii import b2a_base64, b2a_qp
+from binascii import b2a_base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
 from email.utils import format_datetime, parseaddr
+from functools import lru_cache
 from hashlib import sha256
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.settings import settings
@@ -51,37 +53,37 @@ class Form:
             b"\r\nDate: ",
             letter.date.encode(),
             b"\r\n",
-            *[f"{name}: {value}\r\n".encode() for name, value in letter.headers.items()],
+            letter.more,
         ]
         return b"".join([*headers, *self._body(letter)])
 
     def _body(self, letter: "Letter") -> list[bytes]:
         text = b"Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-        if not letter.html:
-            return [text, quoted_printable(letter.text)]
+        if letter.html is None:
+            return [text, letter.text]
         html = b"Content-Type: text/html; charset=utf-8\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         line = b"--" + self.boundary
         return [
             b'Content-Type: multipart/alternative; boundary="' + self.boundary + b'"\r\n\r\n',
             line + b"\r\n" + text,
-            quoted_printable(letter.text),
+            letter.text,
             b"\r\n" + line + b"\r\n" + html,
-            quoted_printable(letter.html),
+            letter.html,
             b"\r\n" + line + b"--\r\n",
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """What differs from recipient to recipient."""
+class Letter(NamedTuple):
+    """What differs from recipient to recipient; `text` and `html` are in quoted-printable."""
 
     address: str
     subject: str
-    text: str
-    html: str
+    text: bytes
+    html: bytes | None
     reference: str
     date: str
-    headers: Mapping[str, str]
+    # Whole header lines.
+    more: bytes
 
 
 def form(sender: str, reply_to: str, fixed: Mapping[str, str]) -> Form:
@@ -148,17 +150,10 @@ def message_of(header: str) -> UUID | None:
     return message_id if hmac.compare_digest(_mark(message_id), mark) else None
 
 
+@lru_cache(maxsize=64)
 def date_header(moment: datetime) -> str:
     """A moment as RFC 5322 writes it."""
     return format_datetime(moment)
-
-
-def quoted_printable(text: str) -> bytes:
-    """A text in quoted-printable with CRLF (RFC 2045 §6.7)."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").replace("\n", "\r\n")
-    # The encoder ends soft lines as the first hard one ends, so there must be one.
-    encoded = b2a_qp((lines if lines.endswith("\r\n") else lines + "\r\n").encode(), istext=True)
-    return bytes(encoded)
 
 
 def _address(address: str) -> bytes:

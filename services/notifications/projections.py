@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from services.notifications.arrays import plain_array
 from services.notifications.ledger.record import Result, record
 from services.notifications.models import (
     CampaignControl,
@@ -92,4 +93,4 @@ def forget_people(session: Session, people: Sequence[UUID]) -> None:
     theirs = select(MessageRow.id).where(MessageRow.person_id.in_(people))
     session.execute(delete(SandboxMessage).where(SandboxMessage.id.in_(theirs)))
     session.execute(delete(InboundMessage).where(InboundMessage.person_id.in_(people)))
-    session.execute(_FORGET, {"people": list(people)})
+    session.execute(_FORGET, {"people": plain_array(people)})

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from services.notifications.arrays import plain_array, text_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.ledger.record import tell
 from services.notifications.models import Message, Receipt
@@ -68,7 +69,7 @@ _MOVE = text(f"""
         FROM word WHERE m.id = word.id AND {rank_sql("word.state")} > {rank_sql("m.state")}
         RETURNING {changed_columns("m")}
     ), gone AS (
-        DELETE FROM outgoing o USING moved WHERE o.message_id = moved.id AND o.claim IS NULL
+        DELETE FROM outgoing o USING moved WHERE o.message_id = CAST(moved.id AS uuid) AND o.claim IS NULL
     )
     SELECT * FROM moved""")  # noqa: S608  only constants are filled in
 
@@ -134,15 +135,15 @@ def _apply(session: Session, receipts: Sequence[Receipt]) -> None:
     # In the order of ids, as every statement takes its rows, so that two of them do not wait for each other.
     words = sorted(furthest.values(), key=lambda receipt: receipt.message_id)
     values = {
-        "ids": [word.message_id for word in words],
-        "states": [int(STATES[Kind(word.kind)]) for word in words],
-        "details": [word.detail for word in words],
-        "times": [word.time for word in words],
+        "ids": plain_array(word.message_id for word in words),
+        "states": plain_array(int(STATES[Kind(word.kind)]) for word in words),
+        "details": text_array(word.detail for word in words),
+        "times": plain_array(word.time for word in words),
     }
     announce(session, session.execute(_MOVE, values).all())
     complained = [receipt.message_id for receipt in receipts if receipt.kind == Kind.COMPLAINT]
     if complained:
-        announce(session, session.execute(_COMPLAIN, {"ids": complained, "now": now()}).all())
+        announce(session, session.execute(_COMPLAIN, {"ids": plain_array(complained), "now": now()}).all())
         suppress_recipients(session, complained, Reason.COMPLAINT)
     bounced = [receipt.message_id for receipt in receipts if receipt.kind == Kind.HARD_BOUNCE]
     if bounced:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from chassis.clock import now
 from services.notifications.addresses import comparable
+from services.notifications.arrays import plain_array
 from services.notifications.models import Suppression
 from services.notifications.states import Channel
 
@@ -40,7 +41,7 @@ def suppress_address(session: Session, channel: Channel, address: str, reason: R
 
 def suppress_recipients(session: Session, message_ids: Sequence[UUID], reason: Reason) -> None:
     """Put the addresses of these messages on the list."""
-    session.execute(_SUPPRESS_RECIPIENTS, {"ids": list(message_ids), "reason": int(reason), "now": now()})
+    session.execute(_SUPPRESS_RECIPIENTS, {"ids": plain_array(message_ids), "reason": int(reason), "now": now()})
 
 
 def remove_suppression(session: Session, channel: Channel, address: str, only: Reason | None = None) -> None:

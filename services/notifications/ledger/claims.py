@@ -4,23 +4,24 @@ Campaigns take turns, so a large one does not starve a small one. Paused and can
 withdrawn consent, suppression and deletion are looked at again, since they may have come after acceptance.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy import Row, text
 from sqlalchemy.orm import Session
-from sqlalchemy.types import Uuid
 
 from chassis.clock import now
 from chassis.ids import new_id
+from services.notifications.arrays import plain_array, text_array
+from services.notifications.providers import Provider
 from services.notifications.states import Channel, Command
 
 # Groups are small, so that pauses take effect soon and a lost sender leaves little behind.
-GROUP = 50
+GROUP = 60
 # Longer than a provider may take over one part.
 LEASE = timedelta(seconds=90)
 
@@ -66,13 +67,16 @@ CLAIM_TRANSACTIONAL = """
 
 def _claiming(picked: str) -> Any:
     return text(f"""
-    WITH picked AS MATERIALIZED ({picked}), claimed AS (
-        UPDATE outgoing o SET claim = :claim, lease_until = :lease_until, provider = :provider, handed = false,
-            outcome = NULL
-        FROM picked WHERE o.message_id = picked.message_id RETURNING o.message_id
+    WITH picked AS MATERIALIZED ({picked}), numbered AS (
+        SELECT message_id, row_number() OVER () AS place FROM picked
+    ), claimed AS (
+        UPDATE outgoing o SET claim = :claim, lease_until = :lease_until, provider = :provider, outcome = NULL,
+            handed = numbered.place <= :part
+        FROM numbered WHERE o.message_id = numbered.message_id RETURNING o.message_id, o.handed
     )
-    SELECT m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields, m.expire_time,
-        m.attempts, m.channel, mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone, mailing.traceparent,
+    SELECT claimed.handed, m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields,
+        m.expire_time, m.attempts, m.channel, mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone,
+        mailing.traceparent,
         d.person_id IS NOT NULL AS deleted,
         s.address IS NOT NULL AS suppressed,
         w.person_id IS NOT NULL AS withdrawn
@@ -88,15 +92,16 @@ _TRANSACTIONAL = _claiming(CLAIM_TRANSACTIONAL)
 
 _MARK = text("""
     UPDATE outgoing o SET handed = true, lease_until = :lease_until, outcome = coalesce(part.outcome, o.outcome)
-    FROM unnest(:ids, :outcomes) AS part (message_id, outcome)
+    FROM unnest(CAST(:ids AS uuid[]), CAST(:outcomes AS jsonb[])) AS part (message_id, outcome)
     WHERE o.message_id = part.message_id AND o.claim = :claim
-    RETURNING o.message_id""").bindparams(
-    bindparam("ids", type_=ARRAY(Uuid)), bindparam("outcomes", type_=ARRAY(JSONB(none_as_null=True)))
-)
+    RETURNING o.message_id""")
 
 
-def claim_bulk(session: Session, channel: Channel, provider: str, turn: UUID | None) -> tuple[Claim, UUID | None]:
-    """Claim messages of the campaign whose turn comes after `turn`; answers them and whose turn it was."""
+def claim_bulk(session: Session, channel: Channel, provider: Provider, turn: UUID | None) -> tuple[Claim, UUID | None]:
+    """Claim messages of the campaign whose turn comes after `turn`; answers them and whose turn it was.
+
+    The first part of a group is marked as handed over with the claim itself.
+    """
     runnable = session.scalars(RUNNABLE, {"channel": int(channel), "now": now()}).all()
     if not runnable:
         return Claim(new_id(), []), turn
@@ -104,7 +109,7 @@ def claim_bulk(session: Session, channel: Channel, provider: str, turn: UUID | N
     return _claim(session, _BULK, channel, provider, mailing_id=chosen), chosen
 
 
-def claim_transactional(session: Session, channel: Channel, provider: str) -> Claim:
+def claim_transactional(session: Session, channel: Channel, provider: Provider) -> Claim:
     """Claim the transactional messages that are due the longest."""
     return _claim(session, _TRANSACTIONAL, channel, provider)
 
@@ -117,8 +122,8 @@ def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[
     held = session.scalars(
         _MARK,
         {
-            "ids": [*outcomes, *handing],
-            "outcomes": [*outcomes.values(), *[None for _ in handing]],
+            "ids": plain_array([*outcomes, *handing]),
+            "outcomes": text_array([*map(json.dumps, outcomes.values()), *[None for _ in handing]]),
             "claim": claim,
             "lease_until": now() + LEASE,
         },
@@ -126,14 +131,15 @@ def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[
     return set(held)
 
 
-def _claim(session: Session, statement: Any, channel: Channel, provider: str, **more: Any) -> Claim:
+def _claim(session: Session, statement: Any, channel: Channel, provider: Provider, **more: Any) -> Claim:
     claim = new_id()
     moment: datetime = now()
     rows = session.execute(
         statement,
         {
             "channel": int(channel),
-            "provider": provider,
+            "provider": provider.name,
+            "part": provider.part,
             "claim": claim,
             "now": moment,
             "lease_until": moment + LEASE,

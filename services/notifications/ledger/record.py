@@ -1,14 +1,15 @@
 """Recording: what became of messages, in one statement for many, together with the event that tells of it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from services.notifications.arrays import plain_array, text_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.states import Skip, State, rank_sql
 from services.notifications.suppressions import Reason, suppress_recipients
@@ -17,8 +18,7 @@ from services.notifications.suppressions import Reason, suppress_recipients
 PATIENCE = timedelta(seconds=30)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of one message. SCHEDULED means that it goes back and is due again at `retry_time`."""
 
     message_id: UUID
@@ -92,10 +92,10 @@ def record(session: Session, provider: str, results: Sequence[Result], claim: UU
         _record_final(session, provider, final)
     if back:
         values = {
-            "ids": [result.message_id for result in back],
-            "times": [result.retry_time for result in back],
-            "details": [result.detail for result in back],
-            "attempts": [int(result.attempted) for result in back],
+            "ids": plain_array(result.message_id for result in back),
+            "times": plain_array(result.retry_time for result in back),
+            "details": text_array(result.detail for result in back),
+            "attempts": plain_array(int(result.attempted) for result in back),
             "claim": claim,
         }
         session.execute(_RETURN, values)
@@ -106,23 +106,25 @@ def record(session: Session, provider: str, results: Sequence[Result], claim: UU
     )
 
 
-def tell(session: Session, happenings: Sequence[tuple[UUID, str, str]]) -> None:
+def tell(session: Session, happenings: Sequence[tuple[UUID | str, str, str]]) -> None:
     """Keep what happened to messages (id, kind, detail) for ListMessageEvents."""
     if happenings:
         ids, kinds, details = zip(*happenings, strict=True)
-        session.execute(_EVENTS, {"ids": list(ids), "kinds": list(kinds), "details": list(details), "now": now()})
+        session.execute(
+            _EVENTS, {"ids": plain_array(ids), "kinds": text_array(kinds), "details": text_array(details), "now": now()}
+        )
 
 
 def _record_final(session: Session, provider: str, final: Sequence[Result]) -> None:
     changed = session.execute(
         _RECORD,
         {
-            "ids": [result.message_id for result in final],
-            "states": [int(result.state) for result in final],
-            "skips": [int(result.skip) for result in final],
-            "details": [result.detail for result in final],
-            "references": [result.reference for result in final],
-            "summaries": [result.summary for result in final],
+            "ids": plain_array(result.message_id for result in final),
+            "states": plain_array(int(result.state) for result in final),
+            "skips": plain_array(int(result.skip) for result in final),
+            "details": text_array(result.detail for result in final),
+            "references": text_array(result.reference for result in final),
+            "summaries": text_array(result.summary for result in final),
             "provider": provider,
             "now": now(),
         },
@@ -133,4 +135,6 @@ def _record_final(session: Session, provider: str, final: Sequence[Result]) -> N
         suppress_recipients(session, bounced, Reason.HARD_BOUNCE)
     unknown = [result.message_id for result in final if result.state == State.UNKNOWN]
     if unknown:
-        session.execute(_REMEMBER_UNKNOWN, {"ids": unknown, "provider": provider, "next_check": now() + PATIENCE})
+        session.execute(
+            _REMEMBER_UNKNOWN, {"ids": plain_array(unknown), "provider": provider, "next_check": now() + PATIENCE}
+        )

@@ -12,6 +12,7 @@ from sqlalchemy import Select, delete, select, text
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from services.notifications.arrays import plain_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.ledger.record import PATIENCE, Result, record, tell
 from services.notifications.ledger.sending import from_kept
@@ -31,7 +32,8 @@ _RESEND = text(f"""
         RETURNING {changed_columns("m")}, m.mailing_id, m.expire_time
     ), queued AS (
         INSERT INTO outgoing (message_id, mailing_id, channel, transactional, due_time, expire_time)
-        SELECT id, mailing_id, channel, campaign_id IS NULL, :now, expire_time FROM again ON CONFLICT DO NOTHING
+        SELECT CAST(id AS uuid), mailing_id, channel, campaign_id IS NULL, :now, expire_time FROM again
+        ON CONFLICT DO NOTHING
     )
     SELECT * FROM again""")  # noqa: S608  only constants are filled in
 
@@ -95,7 +97,7 @@ def resend(session: Session, message_ids: Sequence[UUID], why: str) -> None:
     """Put UNKNOWN messages back into the queue. Records MessagesChanged."""
     if not message_ids:
         return
-    rows = session.execute(_RESEND, {"ids": list(message_ids), "now": now(), "detail": why}).all()
+    rows = session.execute(_RESEND, {"ids": plain_array(message_ids), "now": now(), "detail": why}).all()
     announce(session, rows)
     tell(session, [(row.id, "resent", why) for row in rows])
 

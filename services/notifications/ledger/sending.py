@@ -54,7 +54,7 @@ def send_bulk(channel: Channel) -> bool:
     if governor.is_paused(provider.name):
         return False
     with database.transaction() as session:
-        claim, _thread.turn = claim_bulk(session, channel, provider.name, getattr(_thread, "turn", None))
+        claim, _thread.turn = claim_bulk(session, channel, provider, getattr(_thread, "turn", None))
         rows = _sift(session, provider.name, claim)
     return _send(provider, claim, rows)
 
@@ -65,7 +65,7 @@ def send_transactional(channel: Channel) -> bool:
     if governor.is_paused(provider.name):
         return False
     with database.transaction() as session:
-        claim = claim_transactional(session, channel, provider.name)
+        claim = claim_transactional(session, channel, provider)
         rows = _sift(session, provider.name, claim)
     return _send(provider, claim, rows)
 
@@ -118,22 +118,28 @@ def _send(provider: Provider, claim: Claim, rows: Sequence[Row[Any]]) -> bool:
         with tracer.start_as_current_span(
             "send messages", context_from(rows[0].traceparent), attributes={"denda.provider": provider.name}
         ):
-            for part in _parts(rows, provider.part):
-                _hand_over(group, part)
+            first = [row for row in rows if row.handed]
+            if first:
+                _hand_over(group, first, _written(group, first))
+            for part in _parts([row for row in rows if not row.handed], provider.part):
                 if group.troubled:
                     break
+                _hand_over(group, part, _marked(group, _written(group, part)))
             _record(group, rows)
     return bool(claim.rows) and not group.troubled
 
 
-def _hand_over(group: Group, part: Sequence[Row[Any]]) -> None:
-    parcels = _written(group, part)
+def _marked(group: Group, parcels: Sequence[Parcel]) -> list[Parcel]:
+    """The parcels that are still this group's, marked as handed over."""
     ids = [parcel.message_id for parcel in parcels]
     with database.transaction() as session:
         held = mark(session, group.claim, ids, group.unkept)
     group.unkept = {}
     group.lost |= set(ids) - held
-    going = [parcel for parcel in parcels if parcel.message_id in held]
+    return [parcel for parcel in parcels if parcel.message_id in held]
+
+
+def _hand_over(group: Group, part: Sequence[Row[Any]], going: Sequence[Parcel]) -> None:
     if not going:
         return
     try:
@@ -174,7 +180,7 @@ def _written(group: Group, part: Sequence[Row[Any]]) -> list[Parcel]:
     parcels = []
     for row in part:
         try:
-            parcels.append(write(row, moment))
+            parcels.append(write(row, moment, whole=group.provider.whole))
         except (RenderError, UnusableAddress) as error:
             group.answered(row.id, Result(row.id, State.FAILED, str(error)))
     return parcels

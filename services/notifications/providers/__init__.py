@@ -5,9 +5,8 @@ away it answers as RELEASED; what it may have given away as UNKNOWN.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from services.notifications.states import Channel
@@ -29,9 +28,10 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(NamedTuple):
     """A message as a provider gets it; `raw` is the whole mail, empty for SMS and voice.
+
+    A mail's text and HTML are set only for a provider that wants them apart.
 
     `reference` is its name that the recipient's side may know: the Message-ID of a mail, else the message's id.
     """
@@ -49,8 +49,7 @@ class Parcel:
     utf8: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """A provider's answer, in its own words; `reference` is its name for the message."""
 
     answer: Answer
@@ -64,6 +63,8 @@ class Provider(Protocol):
     name: str
     # How many messages are marked as handed over at once: so many may be UNKNOWN when a sender is killed.
     part: int
+    # It wants text and HTML apart from the mail that contains them.
+    whole: bool
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """Hand messages over; answers an outcome for each, in order."""

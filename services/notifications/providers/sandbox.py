@@ -22,6 +22,7 @@ class Sandbox:
 
     name = "sandbox"
     part = 50
+    whole = True
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:
         """Keep the messages; a message that is there already is not kept twice."""

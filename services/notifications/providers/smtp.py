@@ -33,7 +33,8 @@ class Smtp:
     """The provider `smtp`."""
 
     name = "smtp"
-    part = 10
+    part = 20
+    whole = False
 
     def __init__(self) -> None:
         self._kept = local()

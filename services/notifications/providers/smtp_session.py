@@ -3,15 +3,15 @@
 import smtplib
 import socket
 import ssl
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from services.notifications.providers import Parcel
 
 MOST_WORDS = 500
+MOST_UNREAD = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A relay's reply, and the command that it answers."""
 
     code: int
@@ -30,6 +30,7 @@ class SmtpSession(smtplib.SMTP):
         self._tls = tls
         # A transaction was left half way: the next one begins with RSET.
         self._untidy = False
+        self._unread = b""
         self.broken = False
         self.delivered = 0
         # The envelope of the following mail was sent behind the last one's text.
@@ -113,8 +114,28 @@ class SmtpSession(smtplib.SMTP):
         return None
 
     def _reply(self, stage: str) -> Reply:
-        code, words = self.getreply()
-        return Reply(code, " ".join(words.decode("utf-8", "replace").split()), stage)
+        words: list[bytes] = []
+        while True:
+            line = self._line()
+            words.append(line[4:].strip())
+            if line[3:4] != b"-":
+                break
+        if not line[:3].isdigit():
+            raise smtplib.SMTPServerDisconnected("the relay does not speak SMTP")
+        return Reply(int(line[:3]), b" ".join(words).decode("utf-8", "replace"), stage)
+
+    def _line(self) -> bytes:
+        """The next line of a reply; replies to a pipeline come many at once."""
+        while (end := self._unread.find(b"\n")) < 0:
+            if self.sock is None or len(self._unread) > MOST_UNREAD:
+                raise smtplib.SMTPServerDisconnected("the connection is closed or talks without end")
+            more = self.sock.recv(8192)
+            if not more:
+                raise smtplib.SMTPServerDisconnected("the connection was closed")
+            self._unread += more
+        line = self._unread[:end]
+        self._unread = self._unread[end + 1 :]
+        return line
 
     def _write(self, data: bytes) -> None:
         if self.sock is None:

@@ -1,21 +1,21 @@
 """Template versions, ready to be rendered. A version never changes, so what is parsed once is kept."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from liquid import BoundTemplate
+from liquid import Environment
 from sqlalchemy import select
 
 from services.notifications.models import TemplateVariant, TemplateVersion, database
-from services.notifications.templates import liquid
+from services.notifications.quoted import END, SOFT_END, quoted_piece, quoted_printable
+from services.notifications.templates import fragments, liquid
 from services.notifications.templates.languages import closest
 
 
-@dataclass(frozen=True)
-class Rendered:
+class Rendered(NamedTuple):
     """A message's content for one person."""
 
     subject: str
@@ -23,21 +23,68 @@ class Rendered:
     text: str
 
 
+class Encoded(NamedTuple):
+    """A mail's content for one person, the parts in quoted-printable; `html` is None where there is none."""
+
+    subject: str
+    html: bytes | None
+    text: bytes
+
+
+class Part:
+    """One part of a variant: rendered as text, or in quoted-printable with the fixed text encoded once."""
+
+    def __init__(self, source: str, environment: Environment) -> None:
+        self.template = liquid.parse(source, environment)
+        self._pieces = fragments.taken_apart(self.template, quoted_piece)
+        self._autoescape = environment.autoescape
+
+    def rendered(self, fields: Mapping[str, Any]) -> str:
+        """The text with these merge fields. Raises MissingField or RenderError."""
+        return liquid.render(self.template, fields)
+
+    def quoted(self, fields: Mapping[str, Any]) -> bytes:
+        """The same in quoted-printable."""
+        if self._pieces is None:
+            return quoted_printable(self.rendered(fields))
+        body = b"".join(fragments.filled(self._pieces, fields, quoted_piece, autoescape=self._autoescape))
+        return body if body.endswith(END) and not body.endswith(SOFT_END) else body + END
+
+
+class Line:
+    """A variant's subject: one line."""
+
+    def __init__(self, source: str) -> None:
+        self.template = liquid.parse(source, liquid.TEXT)
+        self._pieces = fragments.taken_apart(self.template, str.encode)
+
+    def rendered(self, fields: Mapping[str, Any]) -> str:
+        """The line with these merge fields. Raises MissingField or RenderError."""
+        if self._pieces is None:
+            return " ".join(liquid.render(self.template, fields).split())
+        found = b"".join(fragments.filled(self._pieces, fields, str.encode, autoescape=False))
+        return " ".join(found.decode().split())
+
+
 @dataclass(frozen=True, eq=False)
 class Variant:
     """A version in one language, parsed. Compared by identity: there is one object for each."""
 
     language: str
-    subject: BoundTemplate
-    html: BoundTemplate | None
-    text: BoundTemplate
+    subject: Line
+    html: Part | None
+    text: Part
     required: frozenset[str]
 
     def render(self, fields: Mapping[str, Any]) -> Rendered:
         """The content with these merge fields. Raises MissingField or RenderError."""
-        subject = " ".join(liquid.render(self.subject, fields).split())
-        html = liquid.render(self.html, fields) if self.html else ""
-        return Rendered(subject, html, liquid.render(self.text, fields))
+        html = self.html.rendered(fields) if self.html else ""
+        return Rendered(self.subject.rendered(fields), html, self.text.rendered(fields))
+
+    def encode(self, fields: Mapping[str, Any]) -> Encoded:
+        """The content for a mail. Raises MissingField or RenderError."""
+        html = self.html.quoted(fields) if self.html else None
+        return Encoded(self.subject.rendered(fields), html, self.text.quoted(fields))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,10 +93,15 @@ class Version:
 
     variants: Sequence[Variant]
     links: Sequence[str]
+    _chosen: dict[str, Variant] = field(default_factory=dict)
 
     def in_language(self, language: str) -> Variant:
         """The variant for somebody of this language."""
-        return self.variants[closest([variant.language for variant in self.variants], language)]
+        found = self._chosen.get(language)
+        if found is None:
+            found = self.variants[closest([variant.language for variant in self.variants], language)]
+            self._chosen[language] = found
+        return found
 
 
 @lru_cache(maxsize=256)
@@ -71,9 +123,11 @@ def version_of(template_id: UUID, version: int) -> Version:
 
 def parsed(language: str, subject: str, html: str, text: str) -> Variant:
     """A variant from its compiled sources."""
+    variant = Variant(
+        language, Line(subject), Part(html, liquid.HTML) if html else None, Part(text, liquid.TEXT), frozenset()
+    )
     uses = liquid.Uses()
-    parts = [liquid.parse(subject, liquid.TEXT), liquid.parse(text, liquid.TEXT)]
-    markup = liquid.parse(html, liquid.HTML) if html else None
-    for part in [*parts, *([markup] if markup else [])]:
-        uses.add(part)
-    return Variant(language, parts[0], markup, parts[1], frozenset(uses.required))
+    for part in (variant.subject, variant.html, variant.text):
+        if part:
+            uses.add(part.template)
+    return replace(variant, required=frozenset(uses.required))
