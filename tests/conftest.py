@@ -9,6 +9,7 @@ import random
 import shutil
 import socket
 import sys
+import time
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -46,6 +47,7 @@ def pytest_configure() -> None:
         # The tests' day and night differ from UTC's.
         "TZ": "Asia/Kathmandu",
     }
+    time.tzset()
 
 
 def _free_offset() -> int:
