@@ -4,8 +4,6 @@ An upgrade is one transaction: it happens wholly or not at all. A service with m
 They expand first and contract a release later, so a database that is newer than the code is served all the same.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,25 +61,20 @@ def require_current(service: Service) -> None:
 def differences(service: Service) -> list[Any]:
     """What the models say and a migrated database does not, in the terms of Alembic's compare_metadata."""
     with service.database.engine.connect() as connection:
-        return list(compare_metadata(MigrationContext.configure(connection), service.database.metadata))
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, service.database.metadata))
 
 
 def write_revision(service: Service, message: str) -> Path:
     """Write the next migration from the differences between the models and an upgraded database."""
-    with _upgraded(service) as connection:
+    upgrade(service)
+    with service.database.engine.begin() as connection:
         config = _config(service, connection)
         head = ScriptDirectory.from_config(config).get_current_head() or "0000"
         made = command.revision(config, message, autogenerate=True, rev_id=f"{int(head) + 1:04d}")
     if made is None or isinstance(made, list):
         raise AssertionError("Alembic answers one script for one revision")
     return Path(made.path)
-
-
-@contextmanager
-def _upgraded(service: Service) -> Iterator[Connection]:
-    upgrade(service)
-    with service.database.engine.begin() as connection:
-        yield connection
 
 
 def _config(service: Service, connection: Connection | None = None) -> Config:
