@@ -9,8 +9,8 @@ import random
 import shutil
 import socket
 import sys
-import time
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
