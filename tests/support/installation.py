@@ -61,12 +61,12 @@ class Installation:
                     self._denda("serve", *self.processes[name]), env=self._environment(), stdout=log, stderr=log
                 )
 
-    def wait_until_ready(self, *services: str, seconds: float = 60) -> None:
+    def wait_until_ready(self, *services: str, seconds: float = 180) -> None:
         """Return when the named services (default: all with gRPC) say SERVING."""
         until = time.monotonic() + seconds
         for service in services or [name for name in self.processes if name in PORTS and name != "gateway"]:
             while not self._serving(service):
-                if time.monotonic() > until:
+                if time.monotonic() > until or self.running[service].poll() is not None:
                     raise TimeoutError(f"{service} does not serve: {self.log(service)[-2000:]}")
                 time.sleep(0.1)
 
