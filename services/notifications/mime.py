@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.header import Header
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from chassis.settings import settings
 
 # What an address in a header may look like; quoted local parts and comments are legal and nobody's.
 ADDRESS = re.compile(r"[^\s\x00-\x20\x7f<>,;:\"()\[\]\\@]+@[^\s\x00-\x20\x7f<>,;:\"()\[\]\\@]+")
+NAMED = re.compile(r"(.*?)<([^<>]*)>", re.DOTALL)
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # RFC 2047 §2: an encoded word has at most 75 characters; 42 bytes make 56 and the frame 12.
 WORD_BYTES = 42
@@ -88,7 +89,7 @@ class Letter(NamedTuple):
 
 def form(sender: str, reply_to: str, fixed: Mapping[str, str]) -> Form:
     """A form for mails from `Shop <news@shop.example>`. Raises UnusableAddress for a sender that cannot be."""
-    _, address = parseaddr(sender)
+    _, address = name_and_address(sender)
     headers = {"From": mailbox(sender)}
     if reply_to:
         headers["Reply-To"] = mailbox(reply_to)
@@ -100,9 +101,17 @@ def form(sender: str, reply_to: str, fixed: Mapping[str, str]) -> Form:
     return Form(address, address.rpartition("@")[2], head, boundary.encode())
 
 
+def name_and_address(value: str) -> tuple[str, str]:
+    """The parts of `Shop, the old one <news@shop.example>`, whose name needs no quotes as a header's would."""
+    found = NAMED.fullmatch(value.strip())
+    if not found:
+        return "", value.strip()
+    return found[1].strip().removeprefix('"').removesuffix('"').replace('\\"', '"'), found[2].strip()
+
+
 def mailbox(value: str) -> str:
     """A mailbox for a header, its name encoded. Raises UnusableAddress."""
-    name, address = parseaddr(value)
+    name, address = name_and_address(value)
     plain = _address(address).decode()
     name = one_line(name)
     if not name:

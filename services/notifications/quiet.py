@@ -51,13 +51,28 @@ def next_allowed(moment: datetime, place: ZoneInfo, hours: QuietHours) -> dateti
 
 
 def _end_of_quiet(moment: datetime, place: ZoneInfo, hours: QuietHours) -> datetime:
-    """The next time the local clock shows the end of the quiet hours, later than `moment`."""
+    """The next time the local clock shows the end of the quiet hours or jumps over it, later than `moment`."""
     local = moment.astimezone(place)
     end = time.fromisoformat(hours.end)
     for days in (0, 1, 2):
-        day = (local + timedelta(days=days)).date()
-        for fold in (0, 1):
-            found = datetime.combine(day, end, place).replace(fold=fold).astimezone(UTC)
-            if found > moment:
-                return found
+        wall = datetime.combine((local + timedelta(days=days)).date(), end, place)
+        first, second = wall.astimezone(UTC), wall.replace(fold=1).astimezone(UTC)
+        # Of a time that comes twice the second is later; one that never comes has them the other way round.
+        found = [first, second] if first <= second else [_jump(second, first, place)]
+        later = [each for each in found if each > moment]
+        if later:
+            return later[0]
     raise AssertionError("the clock shows every time of day within two days")
+
+
+def _jump(before: datetime, after: datetime, place: ZoneInfo) -> datetime:
+    """The moment between two at which the clocks of the place go forward."""
+    low, high = int(before.timestamp()), int(after.timestamp())
+    offset = before.astimezone(place).utcoffset()
+    while high - low > 1:
+        middle = (low + high) // 2
+        if datetime.fromtimestamp(middle, place).utcoffset() == offset:
+            low = middle
+        else:
+            high = middle
+    return datetime.fromtimestamp(high, UTC)
