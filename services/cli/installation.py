@@ -32,9 +32,18 @@ def prepared(*, alone: bool = False) -> Iterator[None]:
         if not settings().bus_url:
             url = settings().database_url.replace("{service}", BUS)
             stack.enter_context(_environment({"DENDA_BUS_URL": url}))
-        if not _has_keys():
-            made = embedded.secrets_of(settings().data_dir)
-            stack.enter_context(_environment({name: key for name, key in made.items() if not os.environ.get(name)}))
+        stack.enter_context(with_keys())
+        yield
+
+
+@contextmanager
+def with_keys() -> Iterator[None]:
+    """The keys that all processes share, from the settings or the data directory; enough for a process without data."""
+    if _has_keys():
+        yield
+        return
+    made = embedded.secrets_of(settings().data_dir)
+    with _environment({name: key for name, key in made.items() if not os.environ.get(name)}):
         yield
 
 

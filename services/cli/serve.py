@@ -28,9 +28,10 @@ def serve(names: Sequence[str], roles: Sequence[Role]) -> None:
     The databases must have been migrated. The gateway has only the role api.
     """
     roles = roles or ROLES
-    if set(names) == {GATEWAY} and "api" not in roles:
-        raise click.UsageError("The gateway has only the role api.")
     installation.require_shared_keys()
+    if set(names) == {GATEWAY}:
+        _serve_gateway(roles)
+        return
     with installation.prepared():
         telemetry.configure("-".join(names))
         services = services_named(names)
@@ -39,6 +40,19 @@ def serve(names: Sequence[str], roles: Sequence[Role]) -> None:
         with running(services, installation.bus(), key_ring(), roles, edges):
             notes.print(f"Serving {', '.join(names)} as {', '.join(roles)}.", markup=False)
             wait_for_signal()
+
+
+def _serve_gateway(roles: Sequence[Role]) -> None:
+    """Run the gateway alone: it has no data, so neither a database nor the bus has to be there."""
+    if "api" not in roles:
+        raise click.UsageError("The gateway has only the role api.")
+    with installation.with_keys():
+        telemetry.configure(GATEWAY)
+        (edge,) = edges_named([GATEWAY])
+        edge.start()
+        notes.print("Serving gateway as api.")
+        wait_for_signal()
+        edge.stop()
 
 
 def key_ring() -> KeyRing:

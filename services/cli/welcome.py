@@ -15,7 +15,11 @@ from services.identity.settings import identity_settings
 
 def show_addresses(password: str | None) -> None:
     """Where everything is, and the new administrator's password where there is one."""
-    places = {"HTTP": public_url(), **{f"gRPC {name}": address(name) for name in GRPC_SERVICES}}
+    places = {
+        "HTTP": public_url(),
+        "sent messages": f"{public_url()}/sandbox",
+        **{f"gRPC {name}": address(name) for name in GRPC_SERVICES},
+    }
     out.print("\n[bold]Denda runs.[/] Ctrl-C stops it.\n")
     for name, place in places.items():
         out.print(f"  {name:20} {place}", markup=False)

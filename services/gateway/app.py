@@ -104,7 +104,7 @@ def _service_error(error: grpc.RpcError) -> Any:
         away = problem.status in TEMPORARY
         status = HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.INTERNAL_SERVER_ERROR
         problem = replace(problem, status=status)
-    log.warning("service_call_failed", endpoint=request.endpoint, status=int(problem.status), reason=problem.reason)
+    log.warning("service_call_failed", endpoint=request.endpoint, code=error.code().name, reason=problem.reason)
     return _answer(problem)
 
 

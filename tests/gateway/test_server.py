@@ -1,8 +1,12 @@
 """The edge as a server: it binds and stops, and takes no more from a visitor than it needs."""
 
 import http.client
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +62,15 @@ def test_nonsense_is_refused_and_the_next_visitor_served(edge: Gateway) -> None:
         raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert b"400" in raw.recv(1000)
     assert status_of("GET", "/healthz") == 200
+
+
+def test_alone_it_needs_neither_database_nor_bus(tmp_path: Path) -> None:
+    nothing = {"DENDA_DATABASE_URL": "", "DENDA_BUS_URL": "", "DENDA_DATA_DIR": str(tmp_path / "none")}
+    command = [sys.executable, "-m", "services.cli", "serve", "gateway"]
+    with subprocess.Popen(command, env=os.environ | nothing, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert "Serving gateway" in process.stderr.readline()
+        assert status_of("GET", "/readyz") == 200
+        process.terminate()
+        assert process.wait() == 0
+    assert not (tmp_path / "none").exists()

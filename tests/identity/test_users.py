@@ -6,6 +6,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import event
 
 from denda.identity.v1 import tokens_service_pb2, user_pb2
 from denda.identity.v1 import users_service_pb2 as pb
@@ -97,6 +98,23 @@ def test_users_are_listed_page_by_page_in_the_order_of_creation(identity: Identi
         if not token:
             break
     assert listed[1:] == made
+
+
+def test_a_page_of_users_costs_one_query_however_long_it_is(identity: Identity) -> None:
+    admin = identity.as_admin()
+    for number in range(5):
+        create(identity, f"user{number}@denda.example")
+    statements: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        statements.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        assert len(identity.users.ListUsers(pb.ListUsersRequest(), metadata=admin).users) == 6
+    finally:
+        event.remove(database.engine, "before_cursor_execute", note)
+    assert len([statement for statement in statements if "staff_user" in statement]) == 1
 
 
 def test_a_user_that_is_not_there_is_not_found(identity: Identity) -> None:
