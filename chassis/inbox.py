@@ -8,8 +8,8 @@ import threading
 from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 from google.protobuf.message import DecodeError, Message
@@ -36,11 +36,11 @@ DEAD = Counter("denda_events_dead", "Events given to the dead letters.", ["servi
 _DATABASE_TROUBLE = ("08", "40", "53", "57P", "58")
 
 _REMEMBER = text("""
-    INSERT INTO inbox (id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING id""")
+    WITH fresh AS (INSERT INTO inbox (id) SELECT unnest(CAST(:ids AS uuid[])) ON CONFLICT DO NOTHING RETURNING id)
+    SELECT unnest(CAST(:ids AS uuid[])) EXCEPT SELECT id FROM fresh""")
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A delivery and the message in it."""
 
     envelope: Envelope
@@ -118,10 +118,10 @@ class Consumer:
 
     def _apply(self, session: Session, received: Sequence[Received]) -> None:
         by_id = {one.envelope.id: one for one in received}
-        fresh = set(session.scalars(_REMEMBER, {"ids": sorted(by_id)}))
+        seen_before = set(session.scalars(_REMEMBER, {"ids": sorted(by_id)}))
         by_type: dict[type[Message], list[Received]] = {}
         for name, one in by_id.items():
-            if name in fresh:
+            if name not in seen_before:
                 by_type.setdefault(type(one.message), []).append(one)
         for kind, group in by_type.items():
             with _context_of([one.envelope for one in group]):

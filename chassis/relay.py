@@ -6,11 +6,10 @@ A row that nobody could take yet, because no queue is bound or the broker is awa
 
 from collections import Counter as Counts
 from typing import Any
-from uuid import UUID
 
 import structlog
 from prometheus_client import Counter, Gauge
-from sqlalchemy import ARRAY, BigInteger, Row, delete, func, literal, select, text
+from sqlalchemy import Row, select, text
 
 from chassis import clock
 from chassis.bus import BATCH_BYTES, Bus, Envelope
@@ -38,9 +37,11 @@ _CLAIM = text("""
     RETURNING seq, id, type, :source AS source, created_at, body, subject, correlation_id, traceparent""")
 _LIMITS = {"most": BATCH, "bytes": BATCH_BYTES, "lease": LEASE_SECONDS}
 
+_DELETE = text("DELETE FROM outbox WHERE seq = ANY (CAST(:seqs AS bigint[]))")
+
 _POSTPONE = text("""
     UPDATE outbox SET leased_until = now() + make_interval(secs => least(:longest, 0.5 * 2 ^ least(attempts, 20)))
-    WHERE seq = ANY(CAST(:seqs AS bigint[]))""")
+    WHERE seq = ANY (CAST(:seqs AS bigint[]))""")
 
 
 def relay_once(database: Database, bus: Bus) -> int:
@@ -57,19 +58,20 @@ def relay_once(database: Database, bus: Bus) -> int:
         return 0
     # The columns of the claim after the first are an envelope's fields, in order.
     confirmed = bus.publish([Envelope(*row[1:]) for row in rows])
-    gone = [row.seq for row in rows if row.id in confirmed]
-    waiting = [row.seq for row in rows if row.id not in confirmed]
+    gone: list[Row[Any]] = []
+    waiting: list[Row[Any]] = []
+    for row in rows:
+        (gone if row.id in confirmed else waiting).append(row)
     with database.transaction() as session:
-        session.execute(delete(outbox).where(outbox.c.seq == func.any(literal(gone, ARRAY(BigInteger)))))
+        session.execute(_DELETE, {"seqs": [row.seq for row in gone]})
         if waiting:
-            session.execute(_POSTPONE, {"seqs": waiting, "longest": LONGEST_PAUSE_SECONDS})
-    _count(database.service, rows, confirmed)
+            log.info("events_not_confirmed", service=database.service, events=len(waiting))
+            session.execute(_POSTPONE, {"seqs": [row.seq for row in waiting], "longest": LONGEST_PAUSE_SECONDS})
+    _count(PUBLISHED, database.service, gone)
+    _count(UNPUBLISHED, database.service, waiting)
     return len(gone)
 
 
-def _count(service: str, rows: list[Row[Any]], confirmed: set[UUID]) -> None:
-    for event_type, number in Counts(row.type for row in rows if row.id in confirmed).items():
-        PUBLISHED.labels(service, event_type).inc(number)
-    for event_type, number in Counts(row.type for row in rows if row.id not in confirmed).items():
-        UNPUBLISHED.labels(service, event_type).inc(number)
-        log.info("events_not_confirmed", service=service, type=event_type, events=number)
+def _count(counter: Counter, service: str, rows: list[Row[Any]]) -> None:
+    for event_type, number in Counts(row.type for row in rows).items():
+        counter.labels(service, event_type).inc(number)

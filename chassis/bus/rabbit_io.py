@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -36,8 +36,9 @@ CONFIRM_SECONDS = 10.0
 # Messages that the broker sends ahead of their acknowledgement.
 PREFETCH = 2 * BATCH
 PREFETCH_AT_FIRST = 20
-# A batch waits this long for company: fewer, larger transactions cost everybody less.
+# A batch waits for company, a few times as long as more keeps coming: fewer, larger transactions cost less.
 LINGER_SECONDS = 0.01
+LINGER_TURNS = 5
 
 
 class Connection(SelectConnection):
@@ -156,8 +157,7 @@ def parameters(url: str) -> URLParameters:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message to publish; its id tells it from the others of its window."""
 
     id: UUID
@@ -169,7 +169,7 @@ class Outgoing:
 
 @dataclass(slots=True)
 class Window:
-    """Messages sent together, and what the broker has said about them."""
+    """Messages sent together, and what the broker has said about them; what it returns it confirms as well."""
 
     messages: Sequence[Outgoing]
     settled: int = 0
@@ -202,7 +202,7 @@ class Publisher:
                 self._window = Window(messages[start : start + WINDOW])
                 self._link.submit(partial(self._send, self._link, self._window))
                 self._window.done.wait(CONFIRM_SECONDS)
-                stored |= self._window.confirmed
+                stored |= self._window.confirmed - self._window.returned
         return stored
 
     def close(self) -> None:
@@ -246,15 +246,14 @@ class Publisher:
         tags = list(takewhile(lambda tag: tag <= last, self._sent)) if frame.method.multiple else [last]
         for tag in tags:
             window, event = self._sent.pop(tag)
-            if isinstance(frame.method, Basic.Ack) and event not in window.returned:
+            if isinstance(frame.method, Basic.Ack):
                 window.confirmed.add(event)
             window.settled += 1
             if window.settled == len(window.messages):
                 window.done.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """A message as it came; the channel is the only one on which it can be acknowledged."""
 
     channel: Channel
@@ -276,14 +275,17 @@ class Inflow:
 
     def take(self, seconds: float) -> list[Incoming]:
         """The next messages of one channel, at most BATCH; empty when none has come after `seconds`."""
-        batch: list[Incoming] = []
         try:
-            batch.append(self._waiting.get(timeout=seconds))
-            time.sleep(LINGER_SECONDS)
-            while len(batch) < BATCH:
-                batch.append(self._waiting.get_nowait())
+            batch = [self._waiting.get(timeout=seconds)]
         except queue.Empty:
-            pass
+            return []
+        for _ in range(LINGER_TURNS):
+            before = self._waiting.qsize()
+            time.sleep(LINGER_SECONDS)
+            if not before < self._waiting.qsize() < BATCH:
+                break
+        while len(batch) < BATCH and not self._waiting.empty():
+            batch.append(self._waiting.get())
         # What a lost channel has brought will be sent again.
         return [message for message in batch if message.channel is self._link.channel]
 
