@@ -95,7 +95,8 @@ def merge(session: Session, happenings: Sequence[Happening]) -> None:
 
 def learn_campaigns(session: Session, names: dict[UUID, str]) -> None:
     """Remember what campaigns are called, so that filters may name them."""
-    known = dict(session.execute(select(Campaign.id, Campaign.name).where(Campaign.id.in_(names))).tuples().all())
+    there = session.scalars(select(Campaign).where(Campaign.id.in_(names)))
+    known = {campaign.id: campaign.name for campaign in there}
     rows = [{"id": campaign, "name": name} for campaign, name in names.items() if name and known.get(campaign) != name]
     if rows:
         statement = insert(Campaign).values(sorted(rows, key=lambda row: str(row["id"])))

@@ -51,29 +51,36 @@ def batches(rows: Rows, found: Iterator[Row], read: Callable[[Row], Staged], *, 
 
 
 def _next_batch(found: Iterator[Row], read: Callable[[Row], Staged]) -> Batch:
-    batch = Batch()
-    latest: dict[str, int] = {}
+    batch, rounds = Batch(), _Rounds()
     characters = 0
     for row in found:
         batch.rows_read += 1
         try:
-            _place(batch.rounds, latest, read(row))
+            rounds.place(read(row))
         except FaultError as fault:
             batch.faults.append(fault)
         characters += sum(map(len, row.cells))
         if batch.rows_read == MOST_ROWS or characters > MOST_CELLS_CHARACTERS:
             break
+    batch.rounds = rounds.rounds
     return batch
 
 
-def _place(rounds: list[list[Staged]], latest: dict[str, int], staged: Staged) -> None:
-    """Put a row into the round after the last one that knows its key or external id."""
-    names = [f"key {staged[KEY]}"]
-    if staged[EXTERNAL_ID]:
-        names.append(f"id {staged[EXTERNAL_ID]}")
-    number = max(latest.get(name, -1) for name in names) + 1
-    for name in names:
-        latest[name] = number
-    if number == len(rounds):
-        rounds.append([])
-    rounds[number].append(staged)
+class _Rounds:
+    """Puts each row into the round after the last one that knows its key or external id."""
+
+    def __init__(self) -> None:
+        self.rounds: list[list[Staged]] = []
+        self._by_key: dict[str, int] = {}
+        self._by_external_id: dict[str, int] = {}
+
+    def place(self, staged: Staged) -> None:
+        key, external_id = staged[KEY], staged[EXTERNAL_ID]
+        number = self._by_key.get(key, -1) + 1
+        if external_id:
+            number = max(number, self._by_external_id.get(external_id, -1) + 1)
+            self._by_external_id[external_id] = number
+        self._by_key[key] = number
+        if number == len(self.rounds):
+            self.rounds.append([])
+        self.rounds[number].append(staged)

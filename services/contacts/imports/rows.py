@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Callable
+from json.encoder import encode_basestring
 from typing import Any
 
 from chassis.ids import new_id
+from services.contacts.attributes import Value
 from services.contacts.imports.lines import Row
 from services.contacts.imports.plan import FIELDS, Columns, Plan
 
@@ -37,8 +39,9 @@ def reader(plan: Plan, columns: Columns) -> Callable[[Row], Staged]:
         for column in columns.taken
         if column.field in FIELDS
     ]
+    # The names of attributes are plain, so that they can be written as they are.
     open_ones = [
-        (column.index, column.field.partition(".")[2], column.convert)
+        (column.index, f'"{column.field.partition(".")[2]}":', column.convert)
         for column in columns.taken
         if column.field not in FIELDS
     ]
@@ -58,17 +61,17 @@ def reader(plan: Plan, columns: Columns) -> Callable[[Row], Staged]:
             for index, slot, convert in simple:
                 if (cell := cells[index]) and (cell := cell.strip()):
                     staged[slot] = convert(cell)
-            attributes = {}
+            attributes = []
             for index, name, convert in open_ones:
-                if (cell := cells[index]) and (cell := cell.strip()):
-                    attributes[name] = convert(cell)
+                if cell := cells[index].strip():
+                    attributes.append(name + _json(convert(cell)))
         except ValueError as error:
             raise FaultError(row.line, names[index], str(error)) from None
         if staged[key] is None:
             raise FaultError(row.line, plan.key, "is empty, so nobody can tell who this is")
         staged[LINE], staged[ID], staged[KEY] = row.line, new_id(), staged[key].lower()
         staged[TAGS] = _array(staged[TAGS])
-        staged[ATTRIBUTES] = json.dumps(attributes, ensure_ascii=False) if attributes else "{}"
+        staged[ATTRIBUTES] = "{" + ",".join(attributes) + "}"
         staged[CONSENTS] = consented(cells)
         return staged
 
@@ -88,6 +91,11 @@ def _consents(columns: Columns) -> Callable[[list[str]], int]:
         return found
 
     return consented
+
+
+def _json(value: Value) -> str:
+    """A value as JSON; texts, which are most of them, without the detour of json.dumps that makes an encoder each."""
+    return encode_basestring(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _array(values: list[str] | None) -> str | None:
