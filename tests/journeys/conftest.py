@@ -1,0 +1,95 @@
+"""A whole installation in this process: every service, the gateway, RabbitMQ, PostgreSQL and an SMTP server."""
+
+import csv
+import io
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.request import HTTPRedirectHandler, Request, build_opener
+
+import grpc
+import pytest
+
+from chassis import client
+from chassis.bus import connect
+from chassis.ids import new_id
+from chassis.runner import running
+from chassis.service import Service
+from chassis.settings import settings
+from denda.contacts.v1 import imports_service_pb2 as imports
+from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
+from services import address, public_url
+from services.gateway.service import EDGE
+from tests.support.smtp import SmtpSink
+from tests.support.tokens import a_token, trusting
+
+Stub = TypeVar("Stub")
+SERVICES = ("identity", "contacts", "campaigns", "notifications")
+BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+
+
+class _Staying(HTTPRedirectHandler):
+    """Follows nobody elsewhere."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class Shop:
+    """The installation as its users see it."""
+
+    sink: SmtpSink
+
+    def stub(self, kind: Callable[[grpc.Channel], Stub], service: str, *roles: str) -> Stub:
+        """A generated stub that speaks with a token of the roles."""
+        plain = client.plain_channel(address(service))
+        return kind(client.speaking_with(plain, lambda: a_token(*roles)))
+
+    def import_people(self, rows: Sequence[dict[str, str]]) -> imports.Import:
+        """Import a customer file whose column `agreed` says who may get marketing by email."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        consent = imports.ImportConsent(purpose="marketing", channel=CHANNEL_EMAIL, column="agreed")
+        plan = imports.ImportPlan(
+            import_id=str(new_id()), file_name="customers.csv", key=imports.ImportPlan.KEY_EMAIL, consents=[consent]
+        )
+        pieces = [
+            imports.ImportPeopleRequest(plan=plan),
+            imports.ImportPeopleRequest(chunk=text.getvalue().encode()),
+        ]
+        return self.stub(ImportsServiceStub, "contacts", "marketer").ImportPeople(iter(pieces))
+
+    def visit(self, url: str, data: bytes | None = None) -> None:
+        """Follow a link of this installation as a browser does; with data, POST it. A redirection raises HTTPError."""
+        if not url.startswith(public_url()):
+            raise ValueError(f"{url} is not ours")
+        request = Request(url, data=data, headers={"User-Agent": BROWSER})
+        with build_opener(_Staying()).open(request, timeout=20) as answer:
+            answer.read()
+
+
+@pytest.fixture
+def shop(
+    migrated: Callable[[str], Service], rabbitmq_url: str, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """Everything runs, beside doors that other tests may have left open; mail goes to the sink, which keeps it."""
+    for name, value in {
+        "BUS_URL": rabbitmq_url,
+        "PORT_OFFSET": str(settings().port_offset + random.randrange(26_000, 30_000, 100)),
+        "EMAIL_PROVIDER": "smtp",
+        "SMTP_PORT": str(smtp_sink.port),
+        "LOG_LEVEL": "warning",
+    }.items():
+        monkeypatch.setenv(f"DENDA_{name}", value)
+    settings.cache_clear()
+    smtp_sink.configure(keep=True)
+    services = [migrated(name) for name in SERVICES]
+    keys = trusting(lambda: client.public_keys(address("identity")))
+    with running(services, connect(rabbitmq_url), keys, edges=[EDGE]):
+        yield Shop(smtp_sink)
+    client.forget_channels()
