@@ -33,6 +33,8 @@ WINDOW = 500
 # Seconds to wait for a connection, and for the broker to confirm a window.
 CONNECT_SECONDS = 2.0
 CONFIRM_SECONDS = 10.0
+# A connection that has lasted this long was a good one.
+STEADY_SECONDS = 5.0
 # Messages that the broker sends ahead of their acknowledgement.
 PREFETCH = 2 * BATCH
 PREFETCH_AT_FIRST = 20
@@ -71,6 +73,7 @@ class Link:
         self._lost = lost
         self._pauses = pauses()
         self._closing = False
+        self._since = time.monotonic()
         self._loop = IOLoop()
         self._connection: SelectConnection | None = None
         self.channel: Channel | None = None
@@ -112,7 +115,7 @@ class Link:
 
     def _on_channel(self, channel: Channel) -> None:
         channel.add_on_close_callback(self._on_channel_close)
-        self._pauses = pauses()
+        self._since = time.monotonic()
         self.channel = channel
         self._opened(channel)
         self.ready.set()
@@ -127,6 +130,8 @@ class Link:
         if self._closing:
             self._loop.stop()
         else:
+            if time.monotonic() - self._since > STEADY_SECONDS:
+                self._pauses = pauses()
             pause = next(self._pauses)
             log.warning("bus_connection_lost", reason=repr(reason), next_try_seconds=pause)
             self._loop.call_later(pause, self._reconnect)
