@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
-from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy import Connection, Engine, MetaData, create_engine
 from sqlalchemy.orm import Session, sessionmaker
 
 from chassis.settings import settings
@@ -58,11 +58,25 @@ class Database:
     def _sessions(self) -> sessionmaker[Session]:
         return sessionmaker(self.engine, expire_on_commit=False)
 
+    @cached_property
+    def _reader(self) -> Engine:
+        """The same pool, whose connections commit each statement by itself."""
+        return self.engine.execution_options(isolation_level="AUTOCOMMIT")
+
     @contextmanager
     def transaction(self) -> Iterator[Session]:
         """A session whose changes are committed together when the block ends."""
         with self._sessions.begin() as session:
             yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for a single statement that reads.
+
+        Without a session, BEGIN and COMMIT, which take several times as long as a small statement itself.
+        """
+        with self._reader.connect() as connection:
+            yield connection
 
     def close(self) -> None:
         """Close the pool; the next use opens a new one."""
@@ -70,3 +84,4 @@ class Database:
             self.engine.dispose()
         self.__dict__.pop("engine", None)
         self.__dict__.pop("_sessions", None)
+        self.__dict__.pop("_reader", None)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from denda.contacts.v1 import events_pb2
 from services.contacts import addresses, attributes, criteria, requests, texts
 from services.contacts.addresses import Contact
 from services.contacts.attributes import Types, Value
-from services.contacts.models import AddressKind, Person
+from services.contacts.models import Address, AddressKind, Person
 
 TEXT_FIELDS = ("external_id", "given_name", "family_name", "display_name", "lifecycle_stage")
 
@@ -28,8 +28,16 @@ _NORMALISED: dict[str, Callable[[Any], Any]] = {
     "tags": texts.tags,
 }
 
-# A person with the addresses, as the doors hand it out.
+# A person with the addresses; `Shown` may also be the bare row.
 Known = tuple[Person, Sequence[Contact]]
+Shown = tuple[Person | Row[*tuple[Any, ...]], Sequence[Contact]]
+
+_WITH_ADDRESSES = (
+    select(*Person.__table__.columns, Address.kind, Address.value, Address.label)
+    .outerjoin(Address, Address.person_id == Person.id)
+    .where(Person.id == bindparam("person_id"))
+    .order_by(Address.kind, Address.position)
+)
 
 
 @dataclass
@@ -114,6 +122,15 @@ def get(session: Session, person_id: UUID) -> Known:
     return person, addresses.of_people(session, [person_id]).get(person_id, [])
 
 
+def read(connection: Connection, person_id: UUID) -> Shown:
+    """A person as `get` answers it, in one statement without a session. Raises NotFound."""
+    rows = connection.execute(_WITH_ADDRESSES, {"person_id": person_id}).all()
+    if not rows:
+        raise NotFound("person", person_id)
+    contacts = [Contact(AddressKind(row.kind), row.value, row.label) for row in rows if row.kind is not None]
+    return rows[0], contacts
+
+
 def batch(session: Session, person_ids: Sequence[UUID]) -> list[Known]:
     """Those of these people that exist."""
     return _with_addresses(session, list(session.scalars(select(Person).where(Person.id.in_(person_ids)))))
@@ -173,9 +190,9 @@ def require(session: Session, person_id: UUID) -> None:
         raise NotFound("person", person_id)
 
 
-def shown_name(person: Person) -> str:
+def shown_name(person: Person | Row[*tuple[Any, ...]]) -> str:
     """How to show a person: the name chosen for it, or else made from the names."""
-    return person.display_name or f"{person.given_name} {person.family_name}".strip()
+    return str(person.display_name) or f"{person.given_name} {person.family_name}".strip()
 
 
 def _types_for(session: Session, fields: Mapping[str, Any]) -> Types:

@@ -23,7 +23,6 @@ from denda.contacts.v1 import (
 )
 from denda.types.v1 import channel_pb2
 from services.contacts import people
-from services.contacts.addresses import Contact
 from services.contacts.audience import Audience
 from services.contacts.consents import Evidence
 from services.contacts.imports.plan import KEYS, Plan, PlannedConsent
@@ -34,7 +33,6 @@ from services.contacts.models import (
     Consent,
     Import,
     Membership,
-    Person,
     RowError,
     Segment,
 )
@@ -133,7 +131,7 @@ def timestamp(time: datetime) -> Timestamp:
     return message
 
 
-def person_to_proto(known: tuple[Person, Sequence[Contact]]) -> person_pb2.Person:
+def person_to_proto(known: people.Shown) -> person_pb2.Person:
     """A person with the addresses."""
     person, contacts = known
     message = person_pb2.Person(

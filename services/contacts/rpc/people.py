@@ -19,8 +19,8 @@ class PeopleServicer(grpc_pb.PeopleServiceServicer):
             return person_to_proto(people.create(session, fields, request.request_id))
 
     def GetPerson(self, request: pb.GetPersonRequest, context: Call) -> Person:
-        with database.transaction() as session:
-            return person_to_proto(people.get(session, parse_id(request.id)))
+        with database.reading() as connection:
+            return person_to_proto(people.read(connection, parse_id(request.id)))
 
     def BatchGetPeople(self, request: pb.BatchGetPeopleRequest, context: Call) -> pb.BatchGetPeopleResponse:
         ids = [parse_id(value, "ids") for value in request.ids]
