@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select, delete, select, text
+from sqlalchemy import Select, delete, literal, select, text
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
@@ -16,7 +16,7 @@ from services.notifications.arrays import plain_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.ledger.record import PATIENCE, Result, record, tell
 from services.notifications.ledger.sending import from_kept
-from services.notifications.models import CampaignControl, Mailing, Outgoing, UnknownOutcome, database
+from services.notifications.models import CampaignControl, Mailing, Message, Outgoing, UnknownOutcome, database
 from services.notifications.providers.choice import provider_named
 from services.notifications.states import WORDS, Command, Skip, State
 
@@ -104,23 +104,29 @@ def resend(session: Session, message_ids: Sequence[UUID], why: str) -> None:
 
 def expire() -> bool:
     """Skip messages that could not be sent in time, also those of paused campaigns; True when there may be more."""
-    due = select(Outgoing.message_id).where(Outgoing.claim.is_(None), Outgoing.expire_time <= now())
-    return _skip(due.order_by(Outgoing.expire_time), Skip.EXPIRED)
+    due = select(Outgoing.message_id, Message.detail).join(Message, Message.id == Outgoing.message_id)
+    return _skip(due.where(Outgoing.expire_time <= now()).order_by(Outgoing.expire_time), Skip.EXPIRED)
 
 
 def drop_cancelled() -> bool:
     """Skip what cancelled campaigns have left; True when there may be more."""
     due = (
-        select(Outgoing.message_id)
+        select(Outgoing.message_id, literal(""))
         .join(Mailing, Mailing.id == Outgoing.mailing_id)
         .join(CampaignControl, CampaignControl.campaign_id == Mailing.campaign_id)
-        .where(Outgoing.claim.is_(None), ~Outgoing.transactional, CampaignControl.command == int(Command.DROP))
+        .where(~Outgoing.transactional, CampaignControl.command == int(Command.DROP))
     )
     return _skip(due, Skip.CANCELLED)
 
 
-def _skip(due: Select[UUID], skip: Skip) -> bool:
+def _skip(due: Select[UUID, str], skip: Skip) -> bool:
+    """Skip unclaimed messages, given with what was last said of them."""
     with database.transaction() as session:
-        ids = session.scalars(due.limit(BATCH).with_for_update(of=Outgoing, skip_locked=True)).all()
-        record(session, "", [Result(message_id, State.SKIPPED, WORDS[skip], skip) for message_id in ids])
-    return len(ids) == BATCH
+        unclaimed = due.where(Outgoing.claim.is_(None)).limit(BATCH)
+        rows = session.execute(unclaimed.with_for_update(of=Outgoing, skip_locked=True)).all()
+        record(session, "", [Result(row[0], State.SKIPPED, _words(skip, row[1]), skip) for row in rows])
+    return len(rows) == BATCH
+
+
+def _words(skip: Skip, last: str) -> str:
+    return f"{WORDS[skip]}; the last answer was: {last}" if last else WORDS[skip]

@@ -36,6 +36,10 @@ class SmtpSession(smtplib.SMTP):
         # The envelope of the following mail was sent behind the last one's text.
         self.ahead = False
 
+    def __del__(self) -> None:
+        # A sender's thread that ends leaves its connection behind.
+        self.close()
+
     def greet(self, host: str, port: int) -> None:
         """Connect and say EHLO. Raises OSError or SMTPException."""
         self._host = host
