@@ -151,6 +151,8 @@ class Connection(asyncio.Protocol):
         self._secure = True
         self._transport = await loop.start_tls(self._transport, self, self._tls, server_side=True)
         self._stalled = False
+        # The client may have spoken while the handshake was being finished here.
+        self.data_received(b"")
 
     def _do_auth(self, rest: str) -> None:
         kind, _, first = rest.partition(" ")
