@@ -29,6 +29,8 @@ from services.campaigns.values import channel_value, timestamp
 # A broadcast has one step.
 STEP = 0
 EVENT_SIZE = 500
+# Merge fields may be long: an event ends with the recipient that takes it beyond this.
+EVENT_BYTES = 1024 * 1024
 DIGEST_BYTES = 16
 REASONS = {
     INELIGIBILITY_NO_ADDRESS: SkipReason.NO_ADDRESS,
@@ -85,17 +87,21 @@ def write_batch(session: Session, campaign: Campaign, candidates: Sequence[Candi
 
 def _events(campaign: Campaign, planned: Sequence[Row]) -> Iterator[RecipientsPlanned]:
     """What hands recipients over to notifications, with all that their messages need."""
-    for start in range(0, len(planned), EVENT_SIZE):
-        event = _envelope(campaign)
-        for candidate, message_id, _, _ in planned[start : start + EVENT_SIZE]:
-            recipient = event.recipients.add(
-                message_id=message_id,
-                person_id=candidate.person_id,
-                address=candidate.address,
-                language=candidate.language,
-                time_zone=candidate.time_zone,
-            )
-            recipient.merge_fields.CopyFrom(candidate.merge_fields)
+    event, size = _envelope(campaign), 0
+    for candidate, message_id, _, _ in planned:
+        if len(event.recipients) == EVENT_SIZE or size > EVENT_BYTES:
+            yield event
+            event, size = _envelope(campaign), 0
+        recipient = event.recipients.add(
+            message_id=message_id,
+            person_id=candidate.person_id,
+            address=candidate.address,
+            language=candidate.language,
+            time_zone=candidate.time_zone,
+        )
+        recipient.merge_fields.CopyFrom(candidate.merge_fields)
+        size += candidate.ByteSize()
+    if event.recipients:
         yield event
 
 

@@ -23,7 +23,8 @@ from denda.contacts.v1.audience_service_pb2 import Audience, Candidate, StreamAu
 from services.campaigns import clients, ledger
 from services.campaigns.models import Campaign, CampaignState, database
 
-BATCH = 1000
+# People asked for at once; the smaller ones where so many are too large for a message of gRPC.
+BATCHES = (1000, 100, 10)
 # A planner that says nothing for so long has lost the campaign to another.
 LEASE = timedelta(seconds=30)
 # Where contacts does not answer, the campaign rests for so long.
@@ -60,8 +61,7 @@ def take_turn(campaign: Campaign) -> bool:
     When contacts does not answer, the campaign says so and rests a little.
     """
     try:
-        with _stream(campaign) as stream:
-            over = plan_batches(campaign, stream)
+        over = _plan_audience(campaign)
     except grpc.RpcError as error:
         log.warning("plan_interrupted", campaign_id=str(campaign.id), code=error.code().name)
         with database.transaction() as session:
@@ -75,6 +75,18 @@ def take_turn(campaign: Campaign) -> bool:
     return True
 
 
+def _plan_audience(campaign: Campaign) -> bool:
+    """Stream and write until the turn is over; answers whether the stream has ended."""
+    for size in BATCHES:
+        try:
+            with _stream(campaign, size) as stream:
+                return plan_batches(campaign, stream)
+        except grpc.RpcError as error:
+            if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED or size == BATCHES[-1]:
+                raise
+    raise AssertionError("the smallest batch has been answered or has failed")
+
+
 def plan_batches(campaign: Campaign, stream: Iterable[StreamAudienceResponse]) -> bool:
     """Write batches until the turn is over or the campaign is no longer ours; answers whether the stream has ended."""
     until = time.monotonic() + TURN_SECONDS
@@ -83,6 +95,7 @@ def plan_batches(campaign: Campaign, stream: Iterable[StreamAudienceResponse]) -
             with database.transaction() as session:
                 if not write(session, campaign, batch.candidates):
                     return False
+            campaign.plan_cursor = UUID(batch.candidates[-1].person_id)
         if time.monotonic() > until:
             return False
     return True
@@ -146,10 +159,10 @@ def _held(campaign: Campaign) -> tuple[ColumnElement[bool], ...]:
     return Campaign.id == campaign.id, Campaign.plan_fence == campaign.plan_fence
 
 
-def _stream(campaign: Campaign) -> AbstractContextManager[Iterator[StreamAudienceResponse]]:
+def _stream(campaign: Campaign, size: int) -> AbstractContextManager[Iterator[StreamAudienceResponse]]:
     """The batches of the frozen audience behind the cursor."""
     if campaign.launch_time is None:
         raise AssertionError("a campaign that is planned was launched")
     return clients.streamed_audience(
-        frozen_audience(campaign), campaign.launch_time, campaign.plan_cursor, BATCH, STREAM_SECONDS
+        frozen_audience(campaign), campaign.launch_time, campaign.plan_cursor, size, STREAM_SECONDS
     )

@@ -225,7 +225,7 @@ def test_whom_the_plan_has_not_reached_learns_that(
 ) -> None:
     campaign = launched(marketer)
     assert explained(marketer, campaign, 3).summary == "Not sent yet: the plan has not reached this person."
-    monkeypatch.setattr(planning, "BATCH", 2)
+    monkeypatch.setattr(planning, "BATCHES", (2,))
     monkeypatch.setattr(planning, "TURN_SECONDS", 0.0)
     jobs.plan()
     marketer.CancelCampaign(service_pb.CancelCampaignRequest(id=campaign.id))
