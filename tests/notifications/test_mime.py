@@ -33,7 +33,7 @@ def a_letter(subject: str = "News", text: str = "Kaixo", html: str | None = "<p>
 
 
 def read(raw: bytes) -> EmailMessage:
-    message = message_from_bytes(raw, policy=default)  # type: ignore[arg-type]  # the stubs know only Message
+    message = message_from_bytes(raw, policy=default)
     assert isinstance(message, EmailMessage)
     assert not message.defects
     for line in raw.split(b"\r\n"):

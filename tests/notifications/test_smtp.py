@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from denda.campaigns.v1.events_pb2 import RecipientsPlanned
+from services.notifications.acceptance import Brief, Recipient, accept
 from services.notifications.ledger import recovery, sending
 from services.notifications.ledger.governor import Governor
 from services.notifications.models import Message, Suppression, database
@@ -44,8 +45,9 @@ def sending_by_smtp(smtp: Configure, monkeypatch: pytest.MonkeyPatch) -> Smtp:
     """Email leaves by SMTP; no trouble pauses it for longer than the test wants."""
     provider = smtp()
     monkeypatch.setattr(sending, "provider_of", lambda channel: provider)
-    monkeypatch.setattr(sending, "governor", Governor(lambda: 0.0))
-    monkeypatch.setattr(sending.governor, "is_paused", lambda provider: False)
+    patient = Governor()
+    monkeypatch.setattr(patient, "is_paused", lambda provider: False)
+    monkeypatch.setattr(sending, "governor", patient)
     return provider
 
 
@@ -227,8 +229,6 @@ def test_a_transactional_mail_in_doubt_is_sent_again_under_the_same_message_id(
     template = a_template(doors)
     plan = a_plan(template, campaign_id="", people=0)
     recipients = a_plan(template, people=1).recipients
-    from services.notifications.acceptance import Brief, Recipient, accept
-
     brief = Brief(None, "", Channel.EMAIL, "", UUID(plan.template_id), 1, "", "", track=False)
     fields = {"given_name": "Ane", "unsubscribe_url": "-"}
     recipient = Recipient(uuid4(), None, recipients[0].address, "en", "", fields)
