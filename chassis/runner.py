@@ -104,13 +104,12 @@ def running(
     edges: Sequence[Edge] = (),
 ) -> Iterator[None]:
     """Services that run inside the block and are stopped in order when it ends."""
-    for service in services:
-        require_current(service)
     with ExitStack() as stack:
         # The last one in is the first to stop.
         stack.callback(bus.close)
         for service in services:
             stack.callback(service.database.close)
+            require_current(service)
         deadline = _Deadline()
         relays = stack.enter_context(_workers(deadline))
         workers = stack.enter_context(_workers(deadline))

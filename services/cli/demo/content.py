@@ -26,20 +26,22 @@ ATTRIBUTES = (
     ("coupons_redeemed", Attribute.TYPE_NUMBER, "How many coupons the household has used"),
 )
 
+# The demo may be loaded beside real people, whom none of its campaigns is meant for.
+OURS = 'tags:"demo"'
 FAMILIES = "Families with children"
-EVERYBODY = "Everybody"
+EVERYBODY = "Everybody in the demo"
 QUIET = "Gone quiet"
 SEGMENTS = (
-    (EVERYBODY, "", "Whoever the shop knows."),
-    (FAMILIES, "kids_count > 0 AND baskets >= 20", "Children at home, and here often enough to care for a coupon."),
+    (EVERYBODY, OURS, "All 2,469 households."),
+    (FAMILIES, f"{OURS} AND kids_count > 0 AND baskets >= 20", "Children, and here often enough to care for a coupon."),
     (
         "Loyal customers",
-        "total_spent >= 3000 AND baskets >= 100",
-        "More than a hundred visits and three thousand dollars.",
+        f"{OURS} AND total_spent >= 3000 AND baskets >= 100",
+        "A hundred visits, three thousand dollars.",
     ),
-    ("Coupon users", 'coupons_redeemed > 0 OR tags:"coupons"', "Have used a coupon before."),
-    (QUIET, 'last_purchase < "2017-11-01"', "Nothing bought in the last two months of the data's year."),
-    ("Basque speakers", 'language:"eu"', "Want to be written to in Basque."),
+    ("Coupon users", f'{OURS} AND (coupons_redeemed > 0 OR tags:"coupons")', "Have used a coupon before."),
+    (QUIET, f'{OURS} AND last_purchase < "2017-11-01"', "Nothing bought in the last two months of the data's year."),
+    ("Basque speakers", f'{OURS} AND language:"eu"', "Want to be written to in Basque."),
 )
 
 

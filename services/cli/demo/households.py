@@ -50,7 +50,7 @@ class Household:
         facts = {"coupons": self.coupons_redeemed > 0, "loyalty-card": bool(self.demographics)}
         # A few take their consent back once they are in; `loading` does that by this tag.
         facts["changed-mind"] = self.number % 50 == 7
-        return [tag for tag, holds in facts.items() if holds]
+        return ["demo", *(tag for tag, holds in facts.items() if holds)]
 
 
 def data_folder() -> Path:

@@ -81,7 +81,7 @@ def _withdraw_consents() -> None:
     """Some have changed their minds before anything was sent to them."""
     people = PeopleServiceStub(session.channel("contacts"))
     consents = ConsentServiceStub(session.channel("contacts"))
-    wanted = people_pb.ListPeopleRequest(filter='tags:"changed-mind"', page_size=1000)
+    wanted = people_pb.ListPeopleRequest(filter=f'{content.OURS} AND tags:"changed-mind"', page_size=1000)
     with step("Recording that some have withdrawn their consent"):
         for person in people.ListPeople(wanted).people:
             evidence = consent_pb.Evidence(source="agent", detail="Told us at the till (made up for the demo)")

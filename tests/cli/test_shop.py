@@ -1,0 +1,132 @@
+"""A whole shop from the command line: `denda up` in a process of its own, used as its owner would."""
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Denda, Shop, a_shop
+
+PEOPLE = """email,given_name,phone,E-mail ok
+ane@shop.example,Ane,+34944000000,yes
+nobody,Bo,,yes
+jon@shop.example,Jon,not a number,no
+miren@shop.example,Miren,,no
+"""
+
+
+def counted(output: str) -> list[int]:
+    return [int(number) for number in re.findall(r"(\d+) (?:rows|created|updated|unchanged|refused)", output)]
+
+
+def test_the_first_start_shows_where_to_look_and_the_password_once(shop: Shop) -> None:
+    shown = "".join(shop.shown)
+    assert f"http://127.0.0.1:{7180 + shop.port_offset}" in shown
+    assert re.search(r"password +\S{16,} +\(shown only now\)", shown)
+
+
+def test_the_password_logs_in(shop: Shop, denda: Denda) -> None:
+    found = re.search(r"password +(\S{16,})", "".join(shop.shown))
+    assert found
+    secret = {**shop.environment, "DENDA_PASSWORD": found[1]}
+    assert denda("token", "--email", "admin@denda.example", **secret).output.count(".") == 2
+    wrong = denda("token", "--email", "admin@denda.example", **{**secret, "DENDA_PASSWORD": "wrong"})
+    assert wrong.exit_code == 1
+    assert "wrong" in wrong.output
+
+
+def test_whoever_reads_the_data_directory_gets_a_token(shop: Shop, denda: Denda) -> None:
+    assert denda("token", **shop.environment).stdout.count(".") == 2
+    assert (shop.directory / "service_key").stat().st_mode & 0o077 == 0
+
+
+def test_a_wrong_key_is_refused(shop: Shop, denda: Denda) -> None:
+    result = denda("campaign", "list", **shop.environment, DENDA_API_KEY="denda_wrong")
+    assert result.exit_code == 1
+    assert "API key" in result.output
+
+
+def test_the_doctor_finds_all_well_and_tells_misspelt_settings(shop: Shop, denda: Denda) -> None:
+    assert "All is well" in denda("doctor", **shop.environment).output
+    result = denda("doctor", **shop.environment, DENDA_GRPC_THREDS="9")
+    assert result.exit_code == 1
+    assert "Did you mean DENDA_GRPC_THREADS?" in result.output
+
+
+def test_a_file_is_imported_with_a_report_and_the_same_command_goes_on(
+    shop: Shop, denda: Denda, tmp_path: Path
+) -> None:
+    file, errors = tmp_path / "people.csv", tmp_path / "errors.csv"
+    file.write_text(PEOPLE)
+    command = ["import", "people", str(file), "--consent", "marketing:email:E-mail ok", "--errors", str(errors)]
+    dry = denda(*command, "--dry-run", **shop.environment)
+    assert dry.exit_code == 1
+    assert counted(dry.output)[:1] == [4]
+    first = denda(*command, **shop.environment)
+    assert first.exit_code == 1
+    assert [line.split(",")[:2] for line in errors.read_text().splitlines()[1:]] == [["3", "email"], ["4", "phone"]]
+    assert denda(*command, **shop.environment).stdout == first.stdout
+
+
+def test_a_file_that_lacks_the_key_is_refused_as_a_whole(shop: Shop, denda: Denda, tmp_path: Path) -> None:
+    file = tmp_path / "people.csv"
+    file.write_text("given_name\nAne\n")
+    result = denda("import", "people", str(file), **shop.environment)
+    assert result.exit_code == 1
+    assert "email" in result.output
+
+
+def test_the_demo_can_be_repeated_without_doubling_anything(shop: Shop, denda: Denda) -> None:
+    pytest.importorskip("pyarrow")
+    first = denda("demo", "--people", "120", **shop.environment)
+    assert first.exit_code == 0, first.output
+    listed = denda("campaign", "list", **shop.environment).output
+    assert denda("demo", "--people", "120", **shop.environment).exit_code == 0
+    again = denda("campaign", "list", **shop.environment).output
+    assert [line.split()[0] for line in again.splitlines()] == [line.split()[0] for line in listed.splitlines()]
+    assert re.findall(r"finished +(\d+)", again) == re.findall(r"finished +(\d+)", listed)
+    assert len(re.findall("finished", again)) == 3
+    watched = denda("campaign", "watch", "Letter to everybody", **shop.environment)
+    assert "NO_CONSENT" in watched.output
+    explained = denda("campaign", "explain", "Letter to everybody", "caleb.harris.2@mail.example", **shop.environment)
+    assert "CONSENT" in explained.output
+
+
+def test_there_are_no_dead_letters(shop: Shop, denda: Denda) -> None:
+    assert "no dead letters" in denda("events", "dead", "list", **shop.environment).output
+    assert "0 put back" in denda("events", "dead", "replay", "contacts.events", **shop.environment).output
+    assert "0 dropped" in denda("events", "dead", "drop", "contacts.events", "--all", **shop.environment).output
+
+
+def test_a_second_one_in_the_same_place_or_on_the_same_ports_is_refused(shop: Shop, denda: Denda) -> None:
+    result = denda("up", **shop.environment)
+    assert result.exit_code == 1
+    assert "Another Denda" in result.output
+    elsewhere = a_shop().directory
+    result = denda("up", **{**shop.environment, "DENDA_DATA_DIR": str(elsewhere)})
+    assert result.exit_code == 1
+    assert "is taken by another program" in result.output
+
+
+def test_a_database_that_lacks_migrations_is_not_served(denda: Denda) -> None:
+    place = a_shop().environment
+    assert denda("migrate", "--check", **place).exit_code == 1
+    assert "identity" in denda("migrate", "identity", **place).output
+    assert denda("migrate", "identity", "--check", **place).exit_code == 0
+    result = denda("serve", "contacts", **place)
+    assert result.exit_code == 1
+    assert "denda migrate" in result.output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_cleanly_and_the_next_start_finds_the_data(
+    number: signal.Signals, shop: Shop, denda: Denda
+) -> None:
+    code, words = shop.stop(number)
+    assert code == 0
+    assert "Stopped." in words
+    shown = shop.start()
+    assert "as shown at the first start" in shown
+    assert "Loading the demo" not in shown
+    assert "Letter to everybody" in denda("campaign", "list", **shop.environment).output
