@@ -3,7 +3,9 @@
 An empty URL means the embedded PostgreSQL of the data directory; it is started here where nobody runs it yet.
 """
 
+import errno
 import os
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
@@ -16,6 +18,7 @@ from chassis.bus import Bus, connect
 from chassis.errors import Unavailable
 from chassis.service import Service
 from chassis.settings import settings
+from services import port
 from services.cli.failures import explained
 from services.cli.screen import step
 
@@ -63,6 +66,24 @@ def require_own_databases(services: Sequence[Service]) -> None:
             "DENDA_DATABASE_URL needs {service} in the place of the database's name, since each service has a "
             "database of its own: postgresql://denda:secret@db.example/{service}"
         )
+
+
+def require_free_ports(names: Sequence[str]) -> None:
+    """Raises Unavailable for a port that is taken, before anything is started that would have to be stopped again."""
+    for name in names:
+        place = (settings().bind, port(name))
+        with socket.socket(socket.AF_INET6 if ":" in place[0] else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(place)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                raise Unavailable(
+                    f"{place[0]}:{place[1]}, the port of {name}, is taken by another program. Stop it, or set "
+                    "DENDA_PORT_OFFSET to move all ports.",
+                    reason="PORT_TAKEN",
+                ) from None
 
 
 def create_databases(services: Sequence[Service]) -> None:

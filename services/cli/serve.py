@@ -34,6 +34,8 @@ def serve(names: Sequence[str], roles: Sequence[Role]) -> None:
         return
     with installation.prepared():
         telemetry.configure("-".join(names))
+        if "api" in roles:
+            installation.require_free_ports(names)
         services = services_named(names)
         installation.require_own_databases(services)
         edges = edges_named(names) if "api" in roles else []

@@ -34,6 +34,7 @@ def up(*, demo: bool) -> None:
     settings.cache_clear()
     with _stoppable(), installation.prepared(alone=True):
         telemetry.configure("up")
+        installation.require_free_ports(list(PORTS))
         services = services_named(GRPC_SERVICES)
         installation.require_own_databases(services)
         password = brought_up_to_date(services)
