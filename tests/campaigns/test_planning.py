@@ -1,5 +1,6 @@
 """The plan: an audience becomes rows and events, once, whatever happens on the way."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from uuid import UUID
@@ -168,7 +169,7 @@ def test_an_order_is_seen_before_the_next_batch(
     monkeypatch.setattr(planning, "BATCHES", (2,))
     neighbours.candidates = [a_candidate(number) for number in range(1, 8)]
     campaign = launched(marketer)
-    give = {
+    give: Callable[[], object] = {
         "Pause": lambda: marketer.PauseCampaign(service_pb.PauseCampaignRequest(id=campaign.id)),
         "Cancel": lambda: marketer.CancelCampaign(service_pb.CancelCampaignRequest(id=campaign.id)),
     }[order]
