@@ -29,7 +29,7 @@ from chassis.settings import settings
 Role = Literal["api", "worker", "relay"]
 ROLES: tuple[Role, ...] = ("api", "worker", "relay")
 
-RELAY_IDLE = timedelta(milliseconds=50)
+RELAY_IDLE = timedelta(milliseconds=100)
 INBOX_KEPT = timedelta(days=7)
 
 log = structlog.get_logger()
