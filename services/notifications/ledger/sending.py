@@ -183,6 +183,11 @@ def _written(group: Group, part: Sequence[Row[Any]]) -> list[Parcel]:
             parcels.append(write(row, moment, whole=group.provider.whole))
         except (RenderError, UnusableAddress) as error:
             group.answered(row.id, Result(row.id, State.FAILED, str(error)))
+        except Exception as error:
+            # One message that nobody foresaw must not stop its group, and would come back for ever.
+            # The traceback may quote what is personal, so the log has the error's name alone.
+            log.error("message_not_written", message_id=str(row.id), error=type(error).__name__)  # noqa: TRY400
+            group.answered(row.id, Result(row.id, State.FAILED, f"it could not be written: {type(error).__name__}"))
     return parcels
 
 

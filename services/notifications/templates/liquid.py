@@ -4,7 +4,8 @@ A field may be absent where a template says what then: by `| default: …`, or b
 Anywhere else its absence is an error, never an empty space in a message.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +87,15 @@ def parse(source: str, environment: Environment) -> BoundTemplate:
 
 def render(template: BoundTemplate, fields: Mapping[str, Any]) -> str:
     """The text with these merge fields. Raises MissingField, or RenderError when a limit is passed."""
-    try:
+    with liquid_errors():
         return template.render(fields)
+
+
+@contextmanager
+def liquid_errors() -> Iterator[None]:
+    """Let what Liquid raises while rendering come out as MissingField or RenderError."""
+    try:
+        yield
     except UndefinedError as error:
         raise MissingField(str(error.message).removesuffix(" is undefined").strip("'")) from None
     except LiquidError as error:

@@ -37,7 +37,6 @@ class Part:
     def __init__(self, source: str, environment: Environment) -> None:
         self.template = liquid.parse(source, environment)
         self._pieces = fragments.taken_apart(self.template, quoted_piece)
-        self._autoescape = environment.autoescape
 
     def rendered(self, fields: Mapping[str, Any]) -> str:
         """The text with these merge fields. Raises MissingField or RenderError."""
@@ -47,7 +46,7 @@ class Part:
         """The same in quoted-printable."""
         if self._pieces is None:
             return quoted_printable(self.rendered(fields))
-        body = b"".join(fragments.filled(self._pieces, fields, quoted_piece, autoescape=self._autoescape))
+        body = fragments.filled(self._pieces, self.template, fields, quoted_piece)
         return body if body.endswith(END) and not body.endswith(SOFT_END) else body + END
 
 
@@ -62,8 +61,7 @@ class Line:
         """The line with these merge fields. Raises MissingField or RenderError."""
         if self._pieces is None:
             return " ".join(liquid.render(self.template, fields).split())
-        found = b"".join(fragments.filled(self._pieces, fields, str.encode, autoescape=False))
-        return " ".join(found.decode().split())
+        return " ".join(fragments.filled(self._pieces, self.template, fields, str.encode).decode().split())
 
 
 @dataclass(frozen=True, eq=False)
