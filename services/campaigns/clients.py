@@ -114,7 +114,8 @@ def suppression(number: int, address: str) -> suppressions.Suppression | None:
     """The entry of the suppression list for an address."""
     stub = SuppressionsServiceStub(services.channel("notifications"))
     request = suppressions.ListSuppressionsRequest(channel=channel_value(number), address=address, page_size=10)
-    return next((entry for entry in stub.ListSuppressions(request).suppressions if entry.address == address), None)
+    found = stub.ListSuppressions(request).suppressions
+    return next((entry for entry in found if entry.address.lower() == address.lower()), None)
 
 
 def policy(number: int) -> suppressions.Policy:

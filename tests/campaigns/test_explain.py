@@ -150,7 +150,7 @@ def test_a_suppressed_address_is_shown_with_its_reason(marketer: CampaignsServic
     neighbours.suppressed = [
         Suppression(address="other@shop.example"),
         Suppression(
-            address="person1@shop.example",
+            address="PERSON1@shop.example",
             reason=Suppression.REASON_HARD_BOUNCE,
             detail="550 gone",
             create_time=timestamp(now()),

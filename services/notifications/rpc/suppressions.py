@@ -7,7 +7,7 @@ from chassis.server import Call
 from denda.notifications.v1 import suppressions_service_pb2 as pb
 from denda.notifications.v1 import suppressions_service_pb2_grpc as grpc_pb
 from services.notifications import policies, suppressions, translate
-from services.notifications.addresses import normalised
+from services.notifications.addresses import comparable, normalised
 from services.notifications.models import Suppression, database
 from services.notifications.states import Channel
 
@@ -33,9 +33,12 @@ class SuppressionsServicer(grpc_pb.SuppressionsServiceServicer):
         wanted = select(Suppression)
         if request.channel:
             wanted = wanted.where(Suppression.channel == request.channel)
+        if request.address:
+            spellings = [comparable(channel, request.address) for channel in Channel]
+            wanted = wanted.where(Suppression.address.in_(spellings))
         keys = [Suppression.create_time.desc(), Suppression.channel.desc(), Suppression.address.desc()]
         with database.transaction() as session:
-            rows, token = paginate(session, wanted, keys, request, fingerprint=str(request.channel))
+            rows, token = paginate(session, wanted, keys, request, fingerprint=f"{request.channel} {request.address}")
             found = [translate.suppression_to_proto(row) for (row,) in rows]
             return pb.ListSuppressionsResponse(suppressions=found, next_page_token=token)
 
