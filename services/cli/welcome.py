@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
@@ -66,7 +65,8 @@ def _database() -> str:
 def _command() -> str:
     """How this command can be called from here, so that the lines can be copied."""
     called = Path(sys.argv[0]).absolute()
-    if called.name != "denda" or shutil.which("denda") == str(called):
+    # That it is on this process's path says little: make puts it there. An activated environment says it for sure.
+    if called.name != "denda" or os.environ.get("VIRTUAL_ENV") == sys.prefix:
         return "denda"
     return os.path.relpath(called) if called.is_relative_to(Path.cwd()) else str(called)
 
