@@ -12,7 +12,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    Boolean,
     ColumnElement,
+    Double,
     Row,
     Select,
     SQLColumnExpression,
@@ -22,7 +24,9 @@ from sqlalchemy import (
     func,
     select,
     true,
+    type_coerce,
 )
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.selectable import LateralFromClause
 
@@ -32,6 +36,7 @@ from services.contacts.models import (
     ADDRESS_OF_CHANNEL,
     Address,
     AddressKind,
+    AttributeType,
     Channel,
     Consent,
     ConsentState,
@@ -129,12 +134,12 @@ def candidates(session: Session, audience: Audience) -> Select[Any]:
     )
     return (
         select(
-            Person.id,
+            cast(Person.id, Text).label("person_id"),
             reason.label("ineligibility"),
             address.c.value.label("address"),
             Person.language.label("person_language"),
             Person.time_zone,
-            consent.c.id.label("consent_id"),
+            cast(consent.c.id, Text).label("consent_id"),
             *_merge_columns(session, audience.merge_fields),
         )
         .select_from(Person)
@@ -166,10 +171,24 @@ def _merge_columns(session: Session, names: tuple[str, ...]) -> list[ColumnEleme
         if name not in _FIELDS and name not in types:
             there = ", ".join([*_FIELDS, *types])
             raise InvalidArgument("audience.merge_fields", f"there is no field {name[:64]!r}; there are: {there}")
-        column = _FIELDS[name] if name in _FIELDS else Person.attributes[name]
+        column = _FIELDS[name] if name in _FIELDS else _attribute(name, types[name])
         columns.append(column.label(f"field_{index}"))
     return columns
 
 
+def _attribute(name: str, kind: AttributeType) -> ColumnElement[Any]:
+    """An attribute as its own type: the driver reads that several times faster than JSON."""
+    value: Any = Person.attributes[name]
+    text: ColumnElement[Any] = value.astext
+    match kind:
+        case AttributeType.NUMBER:
+            return cast(text, Double)
+        case AttributeType.BOOLEAN:
+            return cast(text, Boolean)
+        case AttributeType.STRING_LIST:
+            return type_coerce(value, JSONB)
+    return text
+
+
 def _lacks(value: ColumnElement[Any]) -> ColumnElement[bool]:
-    return func.coalesce(cast(value, Text), "").in_(("", '""', "[]"))
+    return func.coalesce(cast(value, Text), "").in_(("", "[]"))

@@ -248,13 +248,13 @@ def audience_from_proto(message: audience_service_pb2.Audience) -> Audience:
 def set_candidate(candidate: audience_service_pb2.Candidate, row: Row[Any], merge_fields: Sequence[str]) -> None:
     """Fill a candidate from a row of `audience.candidates`."""
     person_id, ineligibility, address, language, time_zone, consent_id, *values = tuple(row)
-    candidate.person_id = str(person_id)
+    candidate.person_id = person_id
     if language:
         candidate.language = language
     if time_zone:
         candidate.time_zone = time_zone
     if consent_id:
-        candidate.consent_id = str(consent_id)
+        candidate.consent_id = consent_id
     if ineligibility:
         candidate.ineligibility = ineligibility
     else:

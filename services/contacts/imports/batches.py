@@ -6,7 +6,7 @@ from itertools import islice
 
 from chassis.errors import FailedPrecondition, InvalidArgument
 from services.contacts.imports.lines import Row, Rows
-from services.contacts.imports.rows import EXTERNAL_ID, KEY, FaultError, Staged
+from services.contacts.imports.rows import FaultError, Staged
 
 MOST_ROWS = 5000
 MOST_CELLS_CHARACTERS = 8 * 1024 * 1024
@@ -16,8 +16,7 @@ MOST_CELLS_CHARACTERS = 8 * 1024 * 1024
 class Batch:
     """Rows that are written together, with the place in the file that is reached by them."""
 
-    # Within a round, no two rows are about the same key or external id.
-    rounds: list[list[Staged]] = field(default_factory=list)
+    rows: list[Staged] = field(default_factory=list)
     faults: list[FaultError] = field(default_factory=list)
     rows_read: int = 0
     digest: bytes = b""
@@ -51,36 +50,14 @@ def batches(rows: Rows, found: Iterator[Row], read: Callable[[Row], Staged], *, 
 
 
 def _next_batch(found: Iterator[Row], read: Callable[[Row], Staged]) -> Batch:
-    batch, rounds = Batch(), _Rounds()
-    characters = 0
+    batch, characters = Batch(), 0
     for row in found:
         batch.rows_read += 1
         try:
-            rounds.place(read(row))
+            batch.rows.append(read(row))
         except FaultError as fault:
             batch.faults.append(fault)
         characters += sum(map(len, row.cells))
         if batch.rows_read == MOST_ROWS or characters > MOST_CELLS_CHARACTERS:
             break
-    batch.rounds = rounds.rounds
     return batch
-
-
-class _Rounds:
-    """Puts each row into the round after the last one that knows its key or external id."""
-
-    def __init__(self) -> None:
-        self.rounds: list[list[Staged]] = []
-        self._by_key: dict[str, int] = {}
-        self._by_external_id: dict[str, int] = {}
-
-    def place(self, staged: Staged) -> None:
-        key, external_id = staged[KEY], staged[EXTERNAL_ID]
-        number = self._by_key.get(key, -1) + 1
-        if external_id:
-            number = max(number, self._by_external_id.get(external_id, -1) + 1)
-            self._by_external_id[external_id] = number
-        self._by_key[key] = number
-        if number == len(self.rounds):
-            self.rounds.append([])
-        self.rounds[number].append(staged)

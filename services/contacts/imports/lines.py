@@ -111,12 +111,9 @@ def header(rows: Iterator[Row], *, expected: str = "the header") -> list[str]:
 
 def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """The lines of a file with their ends; one that is too long is cut, for its row is lost anyway."""
-    rest, first = b"", True
-    for piece in pieces:
+    rest = b""
+    for piece in _unmarked(pieces):
         lines = BytesIO(rest + piece).readlines()
-        if first and lines:
-            first = False
-            lines[0] = _without_mark(lines[0])
         rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
         yield from lines
         rest = rest[: MOST_ROW_BYTES + 1]
@@ -124,11 +121,15 @@ def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _without_mark(line: bytes) -> bytes:
-    """The first line without a byte order mark. Raises InvalidArgument for UTF-16 and UTF-32."""
-    if line.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in line[:2]:
+def _unmarked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces without a byte order mark. Raises InvalidArgument for UTF-16 and UTF-32."""
+    head, rest = b"", iter(pieces)
+    while len(head) < len(BOM) and (piece := next(rest, None)) is not None:
+        head += piece
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in head[:2]:
         raise InvalidArgument("file", f"is in UTF-16 or UTF-32; {REMEDY}")
-    return line.removeprefix(BOM)
+    yield head.removeprefix(BOM)
+    yield from rest
 
 
 def _in_words(error: Exception) -> str:

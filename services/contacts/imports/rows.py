@@ -94,8 +94,15 @@ def _consents(columns: Columns) -> Callable[[list[str]], int]:
 
 
 def _json(value: Value) -> str:
-    """A value as JSON; texts, which are most of them, without the detour of json.dumps that makes an encoder each."""
-    return encode_basestring(value) if isinstance(value, str) else json.dumps(value)
+    """A value as JSON; all but lists without the detour of json.dumps, which makes an encoder each time."""
+    match value:
+        case str():
+            return encode_basestring(value)
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return repr(value)
+    return json.dumps(value)
 
 
 def _array(values: list[str] | None) -> str | None:

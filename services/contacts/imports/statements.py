@@ -41,7 +41,7 @@ FIND_KNOWN = {
 KNOWN = text("SELECT line, person_id, matches FROM import_staged WHERE person_id IS NOT NULL ORDER BY line")
 
 EXTERNAL_ID_TAKEN = text("""
-    SELECT line FROM (
+    SELECT line, owner FROM (
         SELECT s.line, s.person_id, (SELECT p.id FROM person p WHERE p.external_id = s.external_id) AS owner
         FROM import_staged s WHERE s.external_id IS NOT NULL) AS claimed
     WHERE owner <> coalesce(person_id, '00000000-0000-0000-0000-000000000000')""")

@@ -8,6 +8,7 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -61,15 +62,17 @@ def write(session: Session, plan: Plan, batch: Batch) -> Counts:
 
 
 def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, faults: list[FaultError]) -> list[str]:
-    """Write the rounds one after the other; the answer is the keys of the people that were created."""
-    waiting, created = list(batch.rounds), list[str]()
+    """Write the rows in rounds, so that the result is that of one row after the other.
+
+    A row waits for a later round when an earlier one is about the same person or may change who has its external id.
+    The answer is the keys of the people that were created in a dry run.
+    """
+    waiting, created = batch.rows, list[str]()
     while waiting:
-        rows = waiting.pop(0)
+        rows, later = _first_of_each_key(waiting)
         _stage(session, rows)
         found = _resolve(session, plan, rows)
         faults += found.faults
-        if found.postponed:
-            waiting.insert(0, [row for row in rows if row[LINE] in found.postponed])
         left_out = found.postponed | {fault.line for fault in found.faults}
         if left_out:
             session.execute(statements.LEAVE_OUT, {"lines": list(left_out)})
@@ -78,7 +81,23 @@ def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, fa
         _change_known(session, plan, [found.known[row[LINE]] for row in taken if row[LINE] in found.known], counts)
         _create_fresh(session, plan, len(fresh), counts)
         created += [row[KEY] for row in fresh] if plan.dry_run else []
+        waiting = sorted([*later, *(row for row in rows if row[LINE] in found.postponed)], key=itemgetter(LINE))
     return created
+
+
+def _first_of_each_key(rows: Sequence[Staged]) -> tuple[list[Staged], list[Staged]]:
+    """The first row of each key, unless it has an external id of an earlier row that waits; and the other rows."""
+    first, later = list[Staged](), list[Staged]()
+    keys, waiting_ids = set[str](), set[str]()
+    for row in rows:
+        key, external_id = row[KEY], row[EXTERNAL_ID]
+        if key in keys or (external_id and external_id in waiting_ids):
+            later.append(row)
+            waiting_ids.add(external_id)
+        else:
+            first.append(row)
+        keys.add(key)
+    return first, later
 
 
 def _stage(session: Session, rows: Sequence[Staged]) -> None:
@@ -94,22 +113,38 @@ def _stage(session: Session, rows: Sequence[Staged]) -> None:
 
 def _resolve(session: Session, plan: Plan, rows: Sequence[Staged]) -> _Round:
     """Find who is there already, and which rows must wait for the next round or cannot be taken."""
-    found, owners = _Round(), set[UUID]()
+    found, lines = _Round(), dict[UUID, int]()
     session.execute(statements.FIND_KNOWN[plan.key])
     for line, person_id, matches in session.execute(statements.KNOWN):
         found.known[line] = person_id
         if matches > 1:
             reason = f"several people have this {plan.key}; import by another key"
             found.faults.append(FaultError(line, plan.key, reason))
-        elif person_id in owners:
+        elif person_id in lines:
             # Two addresses of one person are two keys in the file.
             found.postponed.add(line)
-        owners.add(person_id)
+        lines.setdefault(person_id, line)
+    found.postponed |= _claimed_twice(rows)
     if any(row[EXTERNAL_ID] for row in rows):
-        for line in session.scalars(statements.EXTERNAL_ID_TAKEN):
-            if line not in found.postponed:
+        for line, owner in session.execute(statements.EXTERNAL_ID_TAKEN):
+            if lines.get(owner, line) < line:
+                # An earlier row of this round may give the owner another one.
+                found.postponed.add(line)
+            elif line not in found.postponed:
                 found.faults.append(FaultError(line, "external_id", "belongs to another person"))
     return found
+
+
+def _claimed_twice(rows: Sequence[Staged]) -> set[int]:
+    """The lines of rows whose external id an earlier row of the round has."""
+    seen, twice = set[str](), set[int]()
+    for row in rows:
+        external_id = row[EXTERNAL_ID]
+        if external_id in seen:
+            twice.add(row[LINE])
+        elif external_id:
+            seen.add(external_id)
+    return twice
 
 
 def _change_known(session: Session, plan: Plan, person_ids: Sequence[UUID], counts: Counts) -> None:
