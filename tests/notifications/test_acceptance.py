@@ -79,7 +79,8 @@ def test_suppressing_is_idempotent_and_can_be_taken_back(doors: Doors) -> None:
     assert first.reason == pb.Suppression.REASON_MANUAL
     assert list(stub.ListSuppressions(pb.ListSuppressionsRequest()).suppressions) == [first]
     assert not stub.ListSuppressions(pb.ListSuppressionsRequest(channel=CHANNEL_SMS)).suppressions
-    assert list(stub.ListSuppressions(pb.ListSuppressionsRequest(address="Ane@customer.example")).suppressions) == [first]
+    of_one = pb.ListSuppressionsRequest(address="Ane@customer.example")
+    assert list(stub.ListSuppressions(of_one).suppressions) == [first]
     assert not stub.ListSuppressions(pb.ListSuppressionsRequest(address="an@customer.example")).suppressions
     for _ in range(2):
         stub.RemoveSuppression(pb.RemoveSuppressionRequest(channel=CHANNEL_EMAIL, address="ane@Customer.example"))
