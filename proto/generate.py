@@ -19,6 +19,7 @@ from protovalidate._gen.buf.validate import validate_pb
 
 CONTRACTS = Path(__file__).resolve().parent
 VALIDATE = "buf/validate/validate.proto"
+DESCRIPTORS = "denda/contracts.binpb"
 
 
 def generate(target: Path, contracts: Path = CONTRACTS) -> None:
@@ -27,6 +28,9 @@ def generate(target: Path, contracts: Path = CONTRACTS) -> None:
         made = Path(folder) / "gen"
         made.mkdir()
         outputs = [f"--{kind}_out={made}" for kind in ("python", "mypy", "grpc_python", "mypy_grpc")]
+        # With the comments, which the generated modules lack; the gateway's reference is made of them.
+        (made / DESCRIPTORS).parent.mkdir()
+        outputs += [f"--descriptor_set_out={made / DESCRIPTORS}", "--include_source_info"]
         outputs += ["--mypy_opt=quiet", "--mypy_grpc_opt=quiet,only_sync"]
         _protoc(contracts, Path(folder), *outputs, *sources(contracts), VALIDATE)
         # Packages rather than bare folders, so that the chassis can walk over all contracts.

@@ -1,5 +1,6 @@
 """The Flask application: its doors, the headers that every answer carries, and what is said when something fails."""
 
+import re
 import time
 from dataclasses import replace
 from http import HTTPStatus
@@ -9,7 +10,7 @@ import grpc
 import structlog
 from flask import Flask, Response, g, jsonify, render_template, request
 from prometheus_client import Histogram
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from chassis.errors import DendaError, InvalidArgument
 from chassis.ids import new_id
@@ -21,12 +22,15 @@ from services.gateway.public.links import links
 from services.gateway.public.pages import broken_page, later_page
 from services.gateway.public.preferences import preferences
 from services.gateway.public.unsubscribe import unsubscribe
+from services.gateway.rest.door import rest
 from services.gateway.sandbox import sandbox
 from services.gateway.settings import gateway_settings
 
 # A form of ours has a few hundred bytes.
 BODY_BYTES = 64 * 1024
 FORM_PARTS = 500
+REST = "/v1/"
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,60}")
 PUBLIC = {"links", "unsubscribe", "preferences"}
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -51,7 +55,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config |= {"MAX_CONTENT_LENGTH": BODY_BYTES, "MAX_FORM_MEMORY_SIZE": BODY_BYTES, "MAX_FORM_PARTS": FORM_PARTS}
     app.jinja_env.trim_blocks = True
-    for door in (health, home, links, unsubscribe, preferences, sandbox):
+    for door in (health, home, links, unsubscribe, preferences, sandbox, rest):
         app.register_blueprint(door)
     app.context_processor(lambda: {"company": gateway_settings().company_name})
     app.before_request(_begin)
@@ -65,9 +69,18 @@ def create_app() -> Flask:
 
 def _begin() -> None:
     # The id travels with every call to a service, and into the events that come of it.
-    g.request_id, g.started = str(new_id()), time.perf_counter()
+    g.request_id, g.started = _request_id(), time.perf_counter()
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    # The server lets through what REST may need.
+    if not request.path.startswith(REST) and (request.content_length or 0) > BODY_BYTES:
+        raise RequestEntityTooLarge
+
+
+def _request_id() -> str:
+    """The id that a program gave its REST request, or a new one."""
+    said = request.headers.get("X-Request-Id", "")
+    return said if request.path.startswith(REST) and REQUEST_ID.fullmatch(said) else str(new_id())
 
 
 def _finish(response: Response) -> Response:
@@ -87,7 +100,8 @@ def _finish(response: Response) -> Response:
 def _http_error(error: HTTPException) -> Any:
     if error.response is not None or (error.code or 500) < 400:
         return error
-    return _answer(Problem(HTTPStatus(error.code or 500), error.description or ""))
+    allow = tuple(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else ()
+    return _answer(Problem(HTTPStatus(error.code or 500), error.description or "", allow=allow))
 
 
 def _own_error(error: DendaError) -> Any:
@@ -104,7 +118,8 @@ def _service_error(error: grpc.RpcError) -> Any:
         away = problem.status in TEMPORARY
         status = HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.INTERNAL_SERVER_ERROR
         problem = replace(problem, status=status)
-    log.warning("service_call_failed", endpoint=request.endpoint, code=error.code().name, reason=problem.reason)
+    tell = log.warning if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+    tell("service_call_failed", endpoint=request.endpoint, code=error.code().name, reason=problem.reason)
     return _answer(problem)
 
 
@@ -116,7 +131,7 @@ def _defect(error: Exception) -> Any:
 def _answer(problem: Problem) -> Any:
     """The problem as a page for people, as problem details for programs that ask for JSON."""
     wanted = request.accept_mimetypes.best_match(["text/html", MEDIA_TYPE, "application/json"], "text/html")
-    if wanted != "text/html":
+    if wanted != "text/html" or request.path.startswith(REST):
         answer = jsonify(problem.as_json())
         answer.mimetype = MEDIA_TYPE
         return answer, problem.status, problem.headers()

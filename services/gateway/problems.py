@@ -44,6 +44,8 @@ class Problem:
     # The fields that were wrong, each with what would be right.
     errors: tuple[dict[str, str], ...] = ()
     retry_after: int | None = field(default=None)
+    # The methods that would be right.
+    allow: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The body of an `application/problem+json` answer."""
@@ -53,7 +55,12 @@ class Problem:
 
     def headers(self) -> dict[str, str]:
         """Headers that go with it."""
-        return {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        found = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        if self.status is HTTPStatus.UNAUTHORIZED:
+            found["WWW-Authenticate"] = 'Bearer realm="denda"'
+        if self.allow:
+            found["Allow"] = ", ".join(self.allow)
+        return found
 
 
 def problem_of(error: Any) -> Problem:

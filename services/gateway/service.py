@@ -9,8 +9,9 @@ from cheroot import wsgi
 from chassis.errors import Unavailable
 from chassis.settings import settings
 from services import port
-from services.gateway.app import BODY_BYTES, create_app
+from services.gateway.app import create_app
 from services.gateway.health import stopping
+from services.gateway.rest.door import BODY_BYTES
 from services.gateway.settings import gateway_settings
 
 HEADER_BYTES = 32 * 1024

@@ -15,6 +15,11 @@ class GatewaySettings(BaseSettings):
     model_config = DENDA_ENVIRONMENT
 
     company_name: str = Field("Denda", description="The name that public pages show above everything else.")
+    cors_origins: str = Field(
+        "",
+        description="Origins whose pages may use REST from a browser, with commas between: https://shop.example. "
+        "Empty: none.",
+    )
     http_threads: int = Field(16, ge=2, description="Threads of the gateway's HTTP server.")
     sandbox_pages: Literal["loopback", "open", "off"] = Field(
         "loopback",
