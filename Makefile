@@ -30,7 +30,7 @@ docs: setup ## Write docs/api.md from the comments in proto/
 	@$(BIN)/python proto/reference.py
 
 run: setup ## Start everything on this machine, with the demo's data on first start; Ctrl-C stops it
-	@$(BIN)/denda up --demo
+	@$(BIN)/denda up
 
 test: setup ## Run all tests; brings up PostgreSQL and a private RabbitMQ by itself (K="word" picks tests)
 	@$(BIN)/python -m pytest $(if $(K),-k "$(K)")

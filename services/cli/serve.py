@@ -11,6 +11,7 @@ from services import PORTS, address
 from services.cli import installation
 from services.cli.catalogue import GATEWAY, edges_named, services_named
 from services.cli.screen import notes
+from services.cli.signals import stoppable
 
 
 @click.command()
@@ -32,7 +33,7 @@ def serve(names: Sequence[str], roles: Sequence[Role]) -> None:
     if set(names) == {GATEWAY}:
         _serve_gateway(roles)
         return
-    with installation.prepared():
+    with stoppable(), installation.prepared():
         telemetry.configure("-".join(names))
         if "api" in roles:
             installation.require_free_ports(names)
@@ -48,7 +49,7 @@ def _serve_gateway(roles: Sequence[Role]) -> None:
     """Run the gateway alone: it has no data, so neither a database nor the bus has to be there."""
     if "api" not in roles:
         raise click.UsageError("The gateway has only the role api.")
-    with installation.with_keys():
+    with stoppable(), installation.with_keys():
         telemetry.configure(GATEWAY)
         (edge,) = edges_named([GATEWAY])
         edge.start()

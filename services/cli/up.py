@@ -1,12 +1,8 @@
 """`denda up`: everything in one process, for a first look, for development and for a small shop."""
 
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
 
 import click
 
@@ -19,11 +15,15 @@ from services.cli.catalogue import GRPC_SERVICES, edges_named, services_named
 from services.cli.migrate import brought_up_to_date
 from services.cli.screen import notes
 from services.cli.serve import key_ring
+from services.cli.signals import stoppable
+
+
+DEMO_HELP = "Load the demo's data at the first start. Default: yes on the embedded database, no where DENDA_DATABASE_URL is set."
 
 
 @click.command()
-@click.option("--demo/--no-demo", default=True, help="Load the demo's data at the first start. Default: yes.")
-def up(*, demo: bool) -> None:
+@click.option("--demo/--no-demo", default=None, help=DEMO_HELP)
+def up(*, demo: bool | None) -> None:
     """Start everything in this process, until Ctrl-C.
 
     Without settings that is an embedded PostgreSQL in .denda, which carries the bus too, and sandbox providers:
@@ -32,7 +32,8 @@ def up(*, demo: bool) -> None:
     # The terminal belongs to the person in front of it; who wants the log asks for it.
     os.environ.setdefault("DENDA_LOG_LEVEL", "warning")
     settings.cache_clear()
-    with _stoppable(), installation.prepared(alone=True):
+    wants_demo = demo if demo is not None else not settings().database_url
+    with stoppable(), installation.prepared(alone=True):
         telemetry.configure("up")
         installation.require_free_ports(list(PORTS))
         services = services_named(GRPC_SERVICES)
@@ -41,7 +42,7 @@ def up(*, demo: bool) -> None:
         notes.print("Starting the services …")
         with running(services, installation.bus(), key_ring(), edges=edges_named(list(PORTS))):
             welcome.show_addresses(password)
-            if demo:
+            if wants_demo:
                 _load_demo(first_start=password is not None)
             welcome.show_next()
             wait_for_signal()
@@ -57,6 +58,7 @@ def _load_demo(*, first_start: bool) -> None:
     unfinished = settings().data_dir / "demo.unfinished"
     if not (first_start or unfinished.exists()):
         return
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     notes.print("\nLoading the demo, which takes about a minute; `denda up --no-demo` starts without it.")
     with subprocess.Popen([sys.executable, "-m", "services.cli", "demo"]) as loading:
@@ -68,17 +70,3 @@ def _load_demo(*, first_start: bool) -> None:
         notes.print("The demo is not complete, which harms nothing else. `denda demo` tries again.")
     else:
         unfinished.unlink()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block in order, also while it is still starting."""
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        raise SystemExit(0)
-
-    before = signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
