@@ -34,39 +34,26 @@ class FaultError(Exception):
 
 def reader(plan: Plan, columns: Columns) -> Callable[[Row], Staged]:
     """What makes a row of this file a staged one; it raises FaultError. Made once, since it runs for each row."""
-    simple = [
-        (column.index, FIRST_FIELD + FIELDS.index(column.field), column.convert)
-        for column in columns.taken
-        if column.field in FIELDS
-    ]
+    simple = [(one, FIRST_FIELD + FIELDS.index(one.field)) for one in columns.taken if one.field in FIELDS]
     # The names of attributes are plain, so that they can be written as they are.
-    open_ones = [
-        (column.index, f'"{column.field.partition(".")[2]}":', column.convert)
-        for column in columns.taken
-        if column.field not in FIELDS
-    ]
-    names = {column.index: column.name for column in columns.taken}
+    open_ones = [(one, f'"{one.field.partition(".")[2]}":') for one in columns.taken if one.field not in FIELDS]
     key = FIRST_FIELD + FIELDS.index(plan.key)
     consented = _consents(columns)
 
     def read(row: Row) -> Staged:
         cells = row.cells
-        if row.problem:
-            raise FaultError(row.line, "", row.problem)
-        if len(cells) != columns.width:
-            raise FaultError(row.line, "", f"has {len(cells)} cells where the header has {columns.width}")
+        _require_whole(row, columns.width)
         staged: Staged = [None] * WIDTH
-        index = 0
+        attributes: list[str] = []
         try:
-            for index, slot, convert in simple:
-                if (cell := cells[index]) and (cell := cell.strip()):
-                    staged[slot] = convert(cell)
-            attributes = []
-            for index, name, convert in open_ones:
-                if cell := cells[index].strip():
-                    attributes.append(name + _json(convert(cell)))
+            for column, slot in simple:
+                if cell := cells[column.index].strip():
+                    staged[slot] = column.convert(cell)
+            for column, name in open_ones:
+                if cell := cells[column.index].strip():
+                    attributes.append(name + _json(column.convert(cell)))
         except ValueError as error:
-            raise FaultError(row.line, names[index], str(error)) from None
+            raise FaultError(row.line, column.name, str(error)) from None
         if staged[key] is None:
             raise FaultError(row.line, plan.key, "is empty, so nobody can tell who this is")
         staged[LINE], staged[ID], staged[KEY] = row.line, new_id(), staged[key].lower()
@@ -76,6 +63,13 @@ def reader(plan: Plan, columns: Columns) -> Callable[[Row], Staged]:
         return staged
 
     return read
+
+
+def _require_whole(row: Row, width: int) -> None:
+    if row.problem:
+        raise FaultError(row.line, "", row.problem)
+    if len(row.cells) != width:
+        raise FaultError(row.line, "", f"has {len(row.cells)} cells where the header has {width}")
 
 
 def _consents(columns: Columns) -> Callable[[list[str]], int]:
