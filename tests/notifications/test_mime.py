@@ -6,7 +6,7 @@ from email.policy import default
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notifications import mime
@@ -53,6 +53,7 @@ def body(message: EmailMessage, kind: str) -> str:
     return content.replace("\r\n", "\n")
 
 
+@settings(deadline=None)
 @given(WORDS, TEXTS, TEXTS)
 def test_a_mail_is_read_as_it_was_written(subject: str, text: str, html: str) -> None:
     message = read(FORM.fill(a_letter(subject, text, html)))
@@ -61,6 +62,7 @@ def test_a_mail_is_read_as_it_was_written(subject: str, text: str, html: str) ->
     assert body(message, "html").rstrip("\n") == html.rstrip("\n")
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS)
 def test_no_subject_and_no_name_can_add_a_header(subject: str, name: str) -> None:
     names = ["from", "mime-version", "to", "subject", "message-id", "date", "list-unsubscribe-post", "content-type"]
@@ -119,6 +121,7 @@ def test_only_our_own_message_ids_name_messages() -> None:
     assert mime.message_of("<anything>") is None
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=8))
 def test_encoded_pieces_join_to_the_whole(pieces: list[str]) -> None:
     joined = b"".join(quoted_piece(piece) for piece in pieces)
@@ -142,6 +145,7 @@ VALUES = st.one_of(
 
 
 @pytest.mark.parametrize("source", TEMPLATES)
+@settings(deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(["a", "b", "c"]), VALUES))
 def test_templates_taken_apart_give_what_liquid_gives(source: str, fields: dict[str, object]) -> None:
     variant = parsed("en", source, source, source)

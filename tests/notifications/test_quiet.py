@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.notifications.quiet import QuietHours, is_quiet, next_allowed, zone
@@ -22,6 +22,7 @@ MOMENTS = st.floats(0, 3 * 366 * 86400).map(lambda seconds: at("2024-01-01T00:00
 NIGHT = QuietHours("21:00", "08:00")
 
 
+@settings(deadline=None)
 @given(MOMENTS, st.sampled_from(PLACES), TIMES, TIMES)
 def test_the_next_moment_is_allowed_and_none_before_it_is(moment: datetime, name: str, start: str, end: str) -> None:
     place, hours = ZoneInfo(name), QuietHours(start, end)

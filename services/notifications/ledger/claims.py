@@ -35,7 +35,7 @@ class Claim:
 
 
 # A loose index scan: one probe for each campaign that has something waiting, however much it is.
-RUNNABLE = text(f"""
+_WAITING = """
     WITH RECURSIVE waiting (mailing_id) AS (
         (SELECT mailing_id FROM outgoing WHERE channel = :channel AND claim IS NULL AND NOT transactional
          ORDER BY mailing_id LIMIT 1)
@@ -45,11 +45,13 @@ RUNNABLE = text(f"""
         FROM waiting WHERE waiting.mailing_id IS NOT NULL
     )
     SELECT mailing.id FROM waiting JOIN mailing ON mailing.id = waiting.mailing_id
-    LEFT JOIN campaign_control control ON control.campaign_id = mailing.campaign_id
+    LEFT JOIN campaign_control control ON control.campaign_id = mailing.campaign_id"""
+RUNNABLE = text(f"""{_WAITING}
     WHERE coalesce(control.command, {Command.RUN:d}) = {Command.RUN:d}
     AND (SELECT o.due_time FROM outgoing o WHERE o.channel = :channel AND o.claim IS NULL AND NOT o.transactional
          AND o.mailing_id = mailing.id ORDER BY o.due_time LIMIT 1) <= :now
     ORDER BY mailing.id""")  # noqa: S608  only constants are filled in
+DROPPED = text(f"{_WAITING} WHERE control.command = {Command.DROP:d} LIMIT 1")
 
 # Whoever claims must not use what another sender holds, and must see pauses that came a moment ago.
 CLAIM_BULK = f"""

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
-from sqlalchemy import Select, delete, literal, select, text
+from sqlalchemy import Select, delete, select, text
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
 from services.notifications.arrays import plain_array
 from services.notifications.changes import announce, changed_columns
+from services.notifications.ledger.claims import DROPPED
 from services.notifications.ledger.record import PATIENCE, Result, record, tell
 from services.notifications.ledger.sending import from_kept
-from services.notifications.models import CampaignControl, Mailing, Message, Outgoing, UnknownOutcome, database
+from services.notifications.models import Message, Outgoing, UnknownOutcome, database
 from services.notifications.providers.choice import provider_named
-from services.notifications.states import WORDS, Command, Skip, State
+from services.notifications.states import WORDS, Channel, Skip, State
 
 BATCH = 500
 
@@ -104,27 +105,33 @@ def resend(session: Session, message_ids: Sequence[UUID], why: str) -> None:
 
 def expire() -> bool:
     """Skip messages that could not be sent in time, also those of paused campaigns; True when there may be more."""
-    due = select(Outgoing.message_id, Message.detail).join(Message, Message.id == Outgoing.message_id)
-    return _skip(due.where(Outgoing.expire_time <= now()).order_by(Outgoing.expire_time), Skip.EXPIRED)
+    with database.transaction() as session:
+        due = _unclaimed().where(Outgoing.expire_time <= now()).order_by(Outgoing.expire_time)
+        return _skip(session, due, Skip.EXPIRED)
 
 
 def drop_cancelled() -> bool:
     """Skip what cancelled campaigns have left; True when there may be more."""
-    due = (
-        select(Outgoing.message_id, literal(""))
-        .join(Mailing, Mailing.id == Outgoing.mailing_id)
-        .join(CampaignControl, CampaignControl.campaign_id == Mailing.campaign_id)
-        .where(~Outgoing.transactional, CampaignControl.command == int(Command.DROP))
-    )
-    return _skip(due, Skip.CANCELLED)
+    more = False
+    for channel in Channel:
+        with database.transaction() as session:
+            mailing = session.scalar(DROPPED, {"channel": int(channel)})
+            if mailing:
+                left = _unclaimed().where(Outgoing.channel == int(channel), Outgoing.mailing_id == mailing)
+                _skip(session, left.where(~Outgoing.transactional), Skip.CANCELLED)
+                more = True
+    return more
 
 
-def _skip(due: Select[UUID, str], skip: Skip) -> bool:
-    """Skip unclaimed messages, given with what was last said of them."""
-    with database.transaction() as session:
-        unclaimed = due.where(Outgoing.claim.is_(None)).limit(BATCH)
-        rows = session.execute(unclaimed.with_for_update(of=Outgoing, skip_locked=True)).all()
-        record(session, "", [Result(row[0], State.SKIPPED, _words(skip, row[1]), skip) for row in rows])
+def _unclaimed() -> Select[UUID, str]:
+    """Unclaimed messages, with what was last said of them."""
+    statement = select(Outgoing.message_id, Message.detail).join(Message, Message.id == Outgoing.message_id)
+    return statement.where(Outgoing.claim.is_(None))
+
+
+def _skip(session: Session, due: Select[UUID, str], skip: Skip) -> bool:
+    rows = session.execute(due.limit(BATCH).with_for_update(of=Outgoing, skip_locked=True)).all()
+    record(session, "", [Result(row[0], State.SKIPPED, _words(skip, row[1]), skip) for row in rows])
     return len(rows) == BATCH
 
 
