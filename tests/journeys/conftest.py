@@ -27,6 +27,7 @@ from tests.support.tokens import a_token, trusting
 
 Stub = TypeVar("Stub")
 SERVICES = ("identity", "contacts", "campaigns", "notifications")
+CHUNK = 512 * 1024
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
 
@@ -58,11 +59,10 @@ class Shop:
         plan = imports.ImportPlan(
             import_id=str(new_id()), file_name="customers.csv", key=imports.ImportPlan.KEY_EMAIL, consents=[consent]
         )
-        pieces = [
-            imports.ImportPeopleRequest(plan=plan),
-            imports.ImportPeopleRequest(chunk=text.getvalue().encode()),
-        ]
-        return self.stub(ImportsServiceStub, "contacts", "marketer").ImportPeople(iter(pieces))
+        data = text.getvalue().encode()
+        chunks = [imports.ImportPeopleRequest(chunk=data[at : at + CHUNK]) for at in range(0, len(data), CHUNK)]
+        requests = iter([imports.ImportPeopleRequest(plan=plan), *chunks])
+        return self.stub(ImportsServiceStub, "contacts", "marketer").ImportPeople(requests)
 
     def visit(self, url: str, data: bytes | None = None) -> None:
         """Follow a link of this installation as a browser does; with data, POST it. A redirection raises HTTPError."""
