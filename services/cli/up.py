@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import click
 
@@ -17,8 +18,7 @@ from services.cli.screen import notes
 from services.cli.serve import key_ring
 from services.cli.signals import stoppable
 
-
-DEMO_HELP = "Load the demo's data at the first start. Default: yes on the embedded database, no where DENDA_DATABASE_URL is set."
+DEMO_HELP = "Load the demo at the first start. Default: yes on the embedded database, no where DENDA_DATABASE_URL is set."
 
 
 @click.command()
@@ -33,7 +33,7 @@ def up(*, demo: bool | None) -> None:
     os.environ.setdefault("DENDA_LOG_LEVEL", "warning")
     settings.cache_clear()
     wants_demo = demo if demo is not None else not settings().database_url
-    with stoppable(), installation.prepared(alone=True):
+    with ExitStack() as ended, stoppable(), installation.prepared(alone=True):
         telemetry.configure("up")
         installation.require_free_ports(list(PORTS))
         services = services_named(GRPC_SERVICES)
@@ -41,13 +41,13 @@ def up(*, demo: bool | None) -> None:
         password = brought_up_to_date(services)
         notes.print("Starting the services …")
         with running(services, installation.bus(), key_ring(), edges=edges_named(list(PORTS))):
+            ended.callback(notes.print, "Stopped.")
             welcome.show_addresses(password)
             if wants_demo:
                 _load_demo(first_start=password is not None)
             welcome.show_next()
             wait_for_signal()
             notes.print("Stopping: what is under way is finished or released …")
-    notes.print("Stopped.")
 
 
 def _load_demo(*, first_start: bool) -> None:
