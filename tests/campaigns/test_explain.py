@@ -31,23 +31,26 @@ def texts(answer: service_pb.ExplainRecipientResponse, kind: str) -> list[str]:
     return [fact.text for fact in answer.facts if fact.kind == kind]
 
 
+def a_grant(neighbours: Neighbours) -> Consent:
+    """The entry of the ledger that lets the first person be written to."""
+    return Consent(
+        id=neighbours.candidates[0].consent_id,
+        person_id=str(person_id(1)),
+        purpose="marketing",
+        channel=CHANNEL_EMAIL,
+        state=Consent.STATE_GRANTED,
+        basis="consent",
+        evidence=Evidence(source="import", detail="customers.csv line 2"),
+        create_time=timestamp(now()),
+    )
+
+
 def test_a_sent_message_is_explained_from_segment_to_engagement(
     marketer: CampaignsServiceStub, neighbours: Neighbours
 ) -> None:
     campaign = planned(marketer)
     message_id = message_of(campaign, 1)
-    neighbours.ledger = [
-        Consent(
-            id=str(neighbours.candidates[0].consent_id),
-            person_id=str(person_id(1)),
-            purpose="marketing",
-            channel=CHANNEL_EMAIL,
-            state=Consent.STATE_GRANTED,
-            basis="consent",
-            evidence=Evidence(source="import", detail="customers.csv line 2"),
-            create_time=timestamp(now()),
-        )
-    ]
+    neighbours.ledger = [a_grant(neighbours)]
     neighbours.sent[str(message_id)] = a_message(message_id, provider="smtp", provider_reference="<1@shop.example>")
     neighbours.events[str(message_id)] = [
         MessageEvent(kind="accepted", time=timestamp(now())),
