@@ -68,6 +68,7 @@ def addresses(world: World) -> dict[str, str]:
 
 def assert_kept(world: World, campaign_id: str, people: int, seconds: float = 240) -> campaign_pb2.Results:
     """Fails unless every recipient has one state with a reason, and the sink's count agrees with it."""
+    world.installation.wait_until_ready()
     results = results_at_the_end(world, campaign_id, seconds)
     rows, address_of, copies = ledger(world, campaign_id), addresses(world), world.sink.copies()
     assert results.recipients == len(rows) == people
