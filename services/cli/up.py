@@ -18,7 +18,7 @@ from services.cli.screen import notes
 from services.cli.serve import key_ring
 from services.cli.signals import stoppable
 
-DEMO_HELP = "Load the demo at the first start. Default: yes on the embedded database, no where DENDA_DATABASE_URL is set."
+DEMO_HELP = "Load the demo at the first start. Default: yes on the embedded database, no with DENDA_DATABASE_URL."
 
 
 @click.command()

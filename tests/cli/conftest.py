@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,22 +74,29 @@ def without_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("DENDA_")}
 
 
-def a_shop() -> Shop:
-    """A shop that has not been started yet."""
-    # Not below pytest's own directory: the database's account must get through.
-    directory = Path(tempfile.mkdtemp(prefix="denda-shop-"))
-    return Shop(directory / "data", OFFSET)
-
-
 @pytest.fixture(scope="module")
 def shop() -> Iterator[Shop]:
     """A shop that runs, without the demo."""
-    place = a_shop()
-    place.start("--no-demo")
-    yield place
-    if place.process:
-        place.stop()
-    shutil.rmtree(place.directory.parent, ignore_errors=True)
+    with _a_shop() as place:
+        place.start("--no-demo")
+        yield place
+        if place.process:
+            place.stop()
+
+
+@pytest.fixture
+def empty_shop() -> Iterator[Shop]:
+    """A shop on the same ports that nobody has started yet."""
+    with _a_shop() as place:
+        yield place
+
+
+@contextmanager
+def _a_shop() -> Iterator[Shop]:
+    # Not below pytest's own directory: the database's account must get through.
+    directory = Path(tempfile.mkdtemp(prefix="denda-shop-"))
+    yield Shop(directory / "data", OFFSET)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 @pytest.fixture

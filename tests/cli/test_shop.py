@@ -2,11 +2,17 @@
 
 import re
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Denda, Shop, a_shop
+from chassis import embedded
+from chassis.bus import Envelope, connect
+from chassis.events import event_type
+from chassis.ids import new_id
+from denda.notifications.v1.events_pb2 import MessagesChanged
+from tests.cli.conftest import Denda, Shop, wait_until
 
 PEOPLE = """email,given_name,phone,E-mail ok
 ane@shop.example,Ane,+34944000000,yes
@@ -41,7 +47,7 @@ def test_whoever_reads_the_data_directory_gets_a_token(shop: Shop, denda: Denda)
     assert (shop.directory / "service_key").stat().st_mode & 0o077 == 0
 
 
-def test_a_wrong_key_is_refused(shop: Shop, denda: Denda) -> None:
+def test_a_wrong_key_is_refused(shop: Shop, empty_shop: Shop, denda: Denda) -> None:
     result = denda("campaign", "list", **shop.environment, DENDA_API_KEY="denda_wrong")
     assert result.exit_code == 1
     assert "API key" in result.output
@@ -93,28 +99,43 @@ def test_the_demo_can_be_repeated_without_doubling_anything(shop: Shop, denda: D
     assert "CONSENT" in explained.output
 
 
-def test_there_are_no_dead_letters(shop: Shop, denda: Denda) -> None:
+def test_dead_letters_are_listed_replayed_and_dropped(shop: Shop, denda: Denda) -> None:
     assert "no dead letters" in denda("events", "dead", "list", **shop.environment).output
-    assert "0 put back" in denda("events", "dead", "replay", "contacts.events", **shop.environment).output
-    assert "0 dropped" in denda("events", "dead", "drop", "contacts.events", "--all", **shop.environment).output
+    url = embedded.running(shop.directory)
+    assert url
+    bus = connect(url.replace("{service}", "bus"))
+    poison = Envelope(new_id(), event_type(MessagesChanged), "test", datetime.now(UTC), b"no protobuf at all")
+    bus.publish([poison])
+    wait_until(lambda: bool(bus.dead("contacts.events")))
+    bus.close()
+    listed = denda("events", "dead", "list", "contacts.events", **shop.environment).output
+    assert str(poison.id) in listed
+    assert "MessagesChanged" in listed
+    assert "dead letters" in denda("doctor", **shop.environment).output
+    # Both contacts and campaigns listen to this event.
+    assert "1 dropped" in denda("events", "dead", "drop", "campaigns.events", "--all", **shop.environment).output
+    assert "1 put back" in denda("events", "dead", "replay", "contacts.events", **shop.environment).output
+    wait_until(lambda: str(poison.id) in denda("events", "dead", "list", **shop.environment).output)
+    assert "1 dropped" in denda("events", "dead", "drop", "contacts.events", str(poison.id), **shop.environment).output
 
 
-def test_a_second_one_in_the_same_place_or_on_the_same_ports_is_refused(shop: Shop, denda: Denda) -> None:
+def test_a_second_one_in_the_same_place_or_on_the_same_ports_is_refused(
+    shop: Shop, empty_shop: Shop, denda: Denda
+) -> None:
     result = denda("up", **shop.environment)
     assert result.exit_code == 1
     assert "Another Denda" in result.output
-    elsewhere = a_shop().directory
-    result = denda("up", **{**shop.environment, "DENDA_DATA_DIR": str(elsewhere)})
+    result = denda("up", **{**shop.environment, "DENDA_DATA_DIR": str(empty_shop.directory)})
     assert result.exit_code == 1
     assert "is taken by another program" in result.output
 
 
-def test_a_database_that_lacks_migrations_is_not_served(denda: Denda) -> None:
-    place = a_shop().environment
+def test_a_database_that_lacks_migrations_is_not_served(empty_shop: Shop, denda: Denda) -> None:
+    place = empty_shop.environment
     assert denda("migrate", "--check", **place).exit_code == 1
     assert "identity" in denda("migrate", "identity", **place).output
     assert denda("migrate", "identity", "--check", **place).exit_code == 0
-    result = denda("serve", "contacts", **place)
+    result = denda("serve", "contacts", "--role", "worker", **place)
     assert result.exit_code == 1
     assert "denda migrate" in result.output
 
