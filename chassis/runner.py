@@ -35,6 +35,15 @@ INBOX_KEPT = timedelta(days=7)
 log = structlog.get_logger()
 
 
+_stop_of_this_worker: contextvars.ContextVar[threading.Event | None] = contextvars.ContextVar("stop", default=None)
+
+
+def is_stopping() -> bool:
+    """Whether the worker that asks was told to stop; a long step then ends at the next good place."""
+    stop = _stop_of_this_worker.get()
+    return stop is not None and stop.is_set()
+
+
 class Edge(Protocol):
     """A server that is not a gRPC service, such as the gateway."""
 
@@ -75,9 +84,13 @@ class Workers:
     def add(self, name: str, work: Callable[[threading.Event], None]) -> None:
         """Start `work(stop)` in a thread of its own."""
         # A fresh context, so that nothing of the starting thread's request or trace clings to it.
-        thread = threading.Thread(target=contextvars.Context().run, args=(work, self._stop), name=name, daemon=True)
+        thread = threading.Thread(target=contextvars.Context().run, args=(self._begin, work), name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _begin(self, work: Callable[[threading.Event], None]) -> None:
+        _stop_of_this_worker.set(self._stop)
+        work(self._stop)
 
     def loop(self, loop: Loop) -> None:
         """Start a loop in as many threads as it asks for."""

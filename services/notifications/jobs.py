@@ -7,6 +7,7 @@ from functools import partial
 from chassis.service import Loop
 from services.notifications import customers, receipts
 from services.notifications.ledger import recovery, sending
+from services.notifications.ledger.claims import RENEWAL
 from services.notifications.models import database
 from services.notifications.settings import settings
 from services.notifications.states import Channel
@@ -26,6 +27,7 @@ def loops() -> Sequence[Loop]:
         for channel in Channel
     ]
     keeping = [
+        Loop("renew-leases", sending.renew_leases, RENEWAL),
         Loop("end-leases", recovery.end_leases, timedelta(seconds=5)),
         Loop("reconcile-unknown", recovery.reconcile, timedelta(seconds=5)),
         Loop("expire-messages", recovery.expire, timedelta(seconds=15)),

@@ -144,6 +144,48 @@ def test_a_provider_that_knows_settles_what_is_unknown(doors: Doors, frozen_cloc
         assert not session.scalars(select(UnknownOutcome)).all()
 
 
+def test_a_slow_sender_keeps_its_lease(doors: Doors, frozen_clock: FrozenClock) -> None:
+    accepted(a_plan(a_template(doors)))
+    claim = claimed()
+    for _ in range(10):
+        frozen_clock.advance(seconds=10)
+        with database.transaction() as session:
+            claims.renew(session, [claim.id])
+        recovery.end_leases()
+    assert states() == {State.SCHEDULED: 1}
+    with database.transaction() as session:
+        assert claims.mark(session, claim.id, [claim.rows[0].id], {})
+
+
+def test_a_sender_renews_the_leases_of_what_it_has_in_hand(
+    doors: Doors, scripted: "Scripted", frozen_clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slowly(parcels: Any) -> list[Outcome]:
+        for _ in range(10):
+            frozen_clock.advance(seconds=10)
+            sending.renew_leases()
+            recovery.end_leases()
+        return [Outcome(Answer.TAKEN) for _ in parcels]
+
+    monkeypatch.setattr(scripted, "send", slowly)
+    accepted(a_plan(a_template(doors), people=3))
+    sending.send_bulk(Channel.EMAIL)
+    assert states() == {State.SENT: 3}
+    with database.transaction() as session:
+        assert set(session.scalars(select(Message.version))) == {2}
+
+
+def test_a_sender_that_is_told_to_stop_gives_back_what_it_has_not_begun(
+    doors: Doors, scripted: "Scripted", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "is_stopping", lambda: True)
+    accepted(a_plan(a_template(doors), people=5))
+    sending.send_bulk(Channel.EMAIL)
+    assert states() == {State.SENT: 2, State.SCHEDULED: 3}
+    with database.transaction() as session:
+        assert set(session.scalars(select(Outgoing.claim))) == {None}
+
+
 def test_a_sender_that_slept_beyond_its_lease_does_not_go_on(doors: Doors, frozen_clock: FrozenClock) -> None:
     accepted(a_plan(a_template(doors)))
     slow = claimed()

@@ -22,8 +22,9 @@ from services.notifications.states import Channel, Command
 
 # Groups are small, so that pauses take effect soon and a lost sender leaves little behind.
 GROUP = 60
-# Longer than a provider may take over one part.
-LEASE = timedelta(seconds=90)
+# A sender that is alive renews it long before; see `renew`.
+LEASE = timedelta(seconds=45)
+RENEWAL = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,10 @@ _MARK = text("""
     RETURNING o.message_id""")
 
 
+_RENEW = text("""
+    UPDATE outgoing SET lease_until = :lease_until WHERE claim = ANY(CAST(:claims AS uuid[]))""")
+
+
 def claim_bulk(session: Session, channel: Channel, provider: Provider, turn: UUID | None) -> tuple[Claim, UUID | None]:
     """Claim messages of the campaign whose turn comes after `turn`; answers them and whose turn it was.
 
@@ -131,6 +136,11 @@ def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[
         },
     )
     return set(held)
+
+
+def renew(session: Session, claims: Sequence[UUID]) -> None:
+    """Prolong the leases of groups whose senders are still at work, however slow a provider is."""
+    session.execute(_RENEW, {"claims": plain_array(claims), "lease_until": now() + LEASE})
 
 
 def _claim(session: Session, statement: Any, channel: Channel, provider: Provider, **more: Any) -> Claim:

@@ -21,8 +21,9 @@ from sqlalchemy.orm import Session
 
 from chassis.bus import pauses
 from chassis.clock import now
+from chassis.runner import is_stopping
 from chassis.telemetry import context_from, tracer
-from services.notifications.ledger.claims import Claim, claim_bulk, claim_transactional, mark
+from services.notifications.ledger.claims import Claim, claim_bulk, claim_transactional, mark, renew
 from services.notifications.ledger.governor import governor
 from services.notifications.ledger.record import Result, record
 from services.notifications.letters import write
@@ -46,6 +47,8 @@ FINAL = {
 SENT = Counter("denda_messages_sent", "Messages by what the provider answered.", ["provider", "answer"])
 log = structlog.get_logger()
 _thread = local()
+# The groups that senders of this process have in hand.
+_in_hand: set[UUID] = set()
 
 
 def send_bulk(channel: Channel) -> bool:
@@ -114,7 +117,10 @@ def from_kept(message_id: UUID, kept: dict[str, Any]) -> Result:
 
 def _send(provider: Provider, claim: Claim, rows: Sequence[Row[Any]]) -> bool:
     group = Group(provider, claim.id)
-    if rows:
+    if not rows:
+        return bool(claim.rows)
+    _in_hand.add(claim.id)
+    try:
         with tracer.start_as_current_span(
             "send messages", context_from(rows[0].traceparent), attributes={"denda.provider": provider.name}
         ):
@@ -122,11 +128,21 @@ def _send(provider: Provider, claim: Claim, rows: Sequence[Row[Any]]) -> bool:
             if first:
                 _hand_over(group, first, _written(group, first))
             for part in _parts([row for row in rows if not row.handed], provider.part):
-                if group.troubled:
+                if group.troubled or is_stopping():
                     break
                 _hand_over(group, part, _marked(group, _written(group, part)))
             _record(group, rows)
-    return bool(claim.rows) and not group.troubled
+    finally:
+        _in_hand.discard(claim.id)
+    return not group.troubled
+
+
+def renew_leases() -> None:
+    """Keep the leases of what this process has in hand."""
+    held = list(_in_hand)
+    if held:
+        with database.transaction() as session:
+            renew(session, held)
 
 
 def _marked(group: Group, parcels: Sequence[Parcel]) -> list[Parcel]:
