@@ -45,7 +45,7 @@ def up(*, demo: bool | None) -> None:
             welcome.show_addresses(password)
             if wants_demo:
                 _load_demo(first_start=password is not None)
-            welcome.show_next()
+            welcome.show_next(with_demo=wants_demo)
             wait_for_signal()
             notes.print("Stopping: what is under way is finished or released …")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from chassis.settings import settings
 from services import address, public_url
 from services.cli.catalogue import GRPC_SERVICES
+from services.cli.demo.names import made_up
 from services.cli.screen import out
 from services.identity.settings import identity_settings
 
@@ -28,14 +29,15 @@ def show_addresses(password: str | None) -> None:
     out.print(f"  {'password':20} {told}", markup=False)
 
 
-def show_next() -> None:
+def show_next(*, with_demo: bool) -> None:
     """Commands for a second terminal, complete as they stand."""
     denda, contacts = _command(), address("contacts")
     call = 'grpcurl -plaintext -H "authorization: Bearer $TOKEN"'
     person = '{"person": {"given_name": "Ane", "addresses": [{"kind": "KIND_EMAIL", "value": "ane@shop.example"}]}}'
     commands = {
         "as here": _exports(),
-        "campaigns and how they went": [f"{denda} campaign list", f"{denda} campaign watch ID"],
+        "campaigns and how they went": [f"{denda} campaign list", f"{denda} campaign watch CAMPAIGN"],
+        "why somebody got one, or not": _explanations(denda) if with_demo else [],
         "the API, which describes itself": [
             f"export TOKEN=$({denda} token)",
             f"{call} {contacts} list",
@@ -52,6 +54,12 @@ def show_next() -> None:
         for line in lines:
             out.print(f"  {line}", markup=False)
     out.print()
+
+
+def _explanations(denda: str) -> list[str]:
+    """Two people of the demo: one who allows email, and one who does not."""
+    people = (made_up(2).email, made_up(4).email)
+    return [f"{denda} campaign explain 'Letter to everybody' {email}" for email in people]
 
 
 def _database() -> str:
