@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from chassis.clock import now
 from chassis.errors import FailedPrecondition, InvalidArgument, Violation
 from services.contacts.models import AttributeDefinition, AttributeType
-from services.contacts.texts import plain
+from services.contacts.texts import plain, without_nul
 
 MOST_ATTRIBUTES = 500
 MOST_CHARACTERS = 10_000
@@ -38,7 +38,7 @@ def define(
     """
     if name in reserved:
         raise InvalidArgument("attribute.name", f"{name!r} is a field that every person has; choose another name")
-    values = {"name": name, "type": int(kind), "description": description, "create_time": now()}
+    values = {"name": name, "type": int(kind), "description": without_nul(description), "create_time": now()}
     statement = insert(AttributeDefinition).values(values)
     statement = statement.on_conflict_do_update(
         index_elements=["name"], set_={"description": statement.excluded.description}

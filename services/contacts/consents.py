@@ -39,7 +39,7 @@ def grant(session: Session, person_id: UUID, topic: Topic, basis: str, evidence:
     """
     before = _in_force(session, person_id, topic)
     entry = _entry(person_id, topic, ConsentState.GRANTED, evidence)
-    entry.basis = basis or "consent"
+    entry.basis = texts.without_nul(basis) or "consent"
     _replace(session, before, entry)
     if before and before.state == ConsentState.WITHDRAWN:
         _tell(session, entry)

@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from chassis.errors import InvalidArgument
 from chassis.ids import new_id
 from services.contacts.models import Request
 
@@ -23,6 +24,8 @@ def id_for(session: Session, kind: str, request_id: str) -> tuple[UUID, bool]:
     fresh = new_id()
     if not request_id:
         return fresh, False
+    if "\0" in request_id:
+        raise InvalidArgument("request_id", "contains a NUL character")
     statement = insert(Request).values(kind=kind, request_id=request_id, resource_id=fresh, create_time=now())
     if session.scalar(statement.on_conflict_do_nothing().returning(Request.resource_id)):
         return fresh, False

@@ -36,6 +36,7 @@ from services.contacts.models import (
     RowError,
     Segment,
 )
+from services.contacts.texts import without_nul
 
 PERSON_FIELDS = (
     "external_id",
@@ -292,12 +293,18 @@ def plan_from_proto(message: imports_service_pb2.ImportPlan) -> Plan:
     return Plan(
         import_id=UUID(message.import_id),
         key=KEYS[message.key],
-        file_name=message.file_name,
+        file_name=without_nul(message.file_name),
         mapping=dict(message.mapping),
         dry_run=message.dry_run,
         region=message.default_region.upper(),
         consents=tuple(
-            PlannedConsent(one.purpose, Channel(one.channel), one.column, one.basis, one.evidence_detail)
+            PlannedConsent(
+                one.purpose,
+                Channel(one.channel),
+                one.column,
+                without_nul(one.basis),
+                without_nul(one.evidence_detail),
+            )
             for one in message.consents
         ),
         delimiter=message.delimiter or ",",

@@ -1,9 +1,6 @@
-"""Imports through the door: whole files, wrong rows, wrong files, interruptions and repetitions."""
+"""Imports through the door: whole files, wrong rows and wrong files."""
 
-import time
-from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 import grpc
 import pytest
@@ -14,42 +11,9 @@ from denda.contacts.v1.consent_service_pb2 import ListConsentsRequest
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services.contacts.imports import batches
 from tests.contacts.conftest import Contacts, refused
+from tests.contacts.files import EXTERNAL_ID, PHONE, counts, errors, people, plan, send
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
-EMAIL, PHONE, EXTERNAL_ID = (
-    pb.ImportPlan.KEY_EMAIL,
-    pb.ImportPlan.KEY_PHONE,
-    pb.ImportPlan.KEY_EXTERNAL_ID,
-)
-
-
-def plan(key: pb.ImportPlan.Key.ValueType = EMAIL, **changes: Any) -> pb.ImportPlan:
-    fields: dict[str, Any] = {"import_id": str(uuid4()), "key": key, "file_name": "people.csv"}
-    return pb.ImportPlan(**(fields | changes))
-
-
-def messages(wanted: pb.ImportPlan, file: bytes, piece: int = 1 << 20) -> Iterator[pb.ImportPeopleRequest]:
-    yield pb.ImportPeopleRequest(plan=wanted)
-    for start in range(0, len(file), piece):
-        yield pb.ImportPeopleRequest(chunk=file[start : start + piece])
-
-
-def send(contacts: Contacts, file: str | bytes, wanted: pb.ImportPlan | None = None, piece: int = 1 << 20) -> pb.Import:
-    raw = file.encode() if isinstance(file, str) else file
-    return contacts.imports.ImportPeople(messages(wanted or plan(), raw, piece))
-
-
-def counts(run: pb.Import) -> tuple[int, int, int, int, int]:
-    return run.rows_read, run.created, run.updated, run.unchanged, run.failed
-
-
-def errors(contacts: Contacts, run: pb.Import) -> list[tuple[int, str, str]]:
-    answer = contacts.imports.ListImportErrors(pb.ListImportErrorsRequest(import_id=run.id))
-    return [(error.line, error.column, error.reason) for error in answer.errors]
-
-
-def people(contacts: Contacts, filter_text: str = "") -> list[Any]:
-    return list(contacts.people.ListPeople(people_pb.ListPeopleRequest(filter=filter_text, page_size=1000)).people)
 
 
 def test_a_file_becomes_people(contacts: Contacts) -> None:
@@ -298,101 +262,3 @@ def test_consent_comes_with_the_file_and_never_overturns_a_withdrawal(contacts: 
     assert entry.evidence.detail == "Shop form · people.csv, line 4"
     # Grants that are new to the ledger concern nobody else.
     assert len(contacts.doors.events("contacts")) == 1
-
-
-class ClientDiedError(Exception):
-    """What the client in these tests dies of."""
-
-
-def interrupted(wanted: pb.ImportPlan, file: bytes, contacts: Contacts, rows: int) -> Iterator[pb.ImportPeopleRequest]:
-    """Sends half a file, waits until so many rows are written, and dies."""
-    yield from messages(wanted, file[: len(file) // 2], piece=200)
-    while rows_written(contacts, wanted) < rows:
-        time.sleep(0.01)
-    raise ClientDiedError
-
-
-def rows_written(contacts: Contacts, wanted: pb.ImportPlan) -> int:
-    """How far an import is; -1 before it has begun."""
-    try:
-        return contacts.imports.GetImport(pb.GetImportRequest(id=wanted.import_id)).rows_read
-    except grpc.RpcError:
-        return -1
-
-
-def let_go(contacts: Contacts, wanted: pb.ImportPlan) -> pb.Import:
-    """The import, once the server has noticed that its client is gone."""
-    code = None
-    while code is not grpc.StatusCode.FAILED_PRECONDITION:
-        with refused() as refusal:
-            send(contacts, "email,given_name\n", wanted)
-        code = refusal.code
-    return contacts.imports.GetImport(pb.GetImportRequest(id=wanted.import_id))
-
-
-def test_an_interrupted_import_goes_on_where_it_stopped(contacts: Contacts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batches, "MOST_ROWS", 10)
-    rows = [f'p{number}@x.test,"P\n{number}"\n' if number % 7 else "wrong,\n" for number in range(100)]
-    file = ("email,given_name\n" + "".join(rows)).encode()
-    wanted = plan()
-    with pytest.raises(grpc.RpcError):
-        contacts.imports.ImportPeople(interrupted(wanted, file, contacts, 20))
-    before = let_go(contacts, wanted)
-    assert before.state == pb.Import.STATE_RUNNING
-    assert 20 <= before.rows_read < 100
-    with refused() as refusal:
-        send(contacts, file.replace(b"p3@", b"q3@"), wanted)
-    assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
-    with refused() as refusal:
-        send(contacts, file[:100], wanted)
-    assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
-    run = send(contacts, file, wanted, piece=333)
-    assert counts(run) == (100, 85, 0, 0, 15)
-    assert len(errors(contacts, run)) == 15
-    assert len(people(contacts)) == 85
-
-
-def test_a_finished_import_that_is_sent_again_answers_its_report(contacts: Contacts) -> None:
-    wanted, file = plan(), "email\na@x.test\nb@x.test\n"
-    first = send(contacts, file, wanted)
-    assert send(contacts, file, wanted) == first
-    for other, code in (
-        ("email\na@x.test\nc@x.test\n", grpc.StatusCode.FAILED_PRECONDITION),
-        (f"{file}c@x.test\n", grpc.StatusCode.FAILED_PRECONDITION),
-        ("email\na@x.test\n", grpc.StatusCode.FAILED_PRECONDITION),
-    ):
-        with refused() as refusal:
-            send(contacts, other, wanted)
-        assert refusal.code is code
-    wanted.dry_run = True
-    with refused() as refusal:
-        send(contacts, file, wanted)
-    assert refusal.code is grpc.StatusCode.FAILED_PRECONDITION
-    assert contacts.imports.GetImport(pb.GetImportRequest(id=wanted.import_id)) == first
-
-
-def test_the_same_import_twice_at_the_same_time_is_refused(contacts: Contacts) -> None:
-    wanted = plan()
-    refusals: list[grpc.StatusCode | None] = []
-
-    def meanwhile() -> Iterator[pb.ImportPeopleRequest]:
-        yield pb.ImportPeopleRequest(plan=wanted)
-        yield pb.ImportPeopleRequest(chunk=b"email\na@x.test\n")
-        while rows_written(contacts, wanted) < 0:
-            time.sleep(0.01)
-        with refused() as refusal:
-            send(contacts, "email\na@x.test\n", wanted)
-        refusals.append(refusal.code)
-
-    assert counts(contacts.imports.ImportPeople(meanwhile())) == (1, 1, 0, 0, 0)
-    assert refusals == [grpc.StatusCode.ABORTED]
-
-
-def test_an_import_that_is_not_there_is_not_found(contacts: Contacts) -> None:
-    missing = str(uuid4())
-    with refused() as refusal:
-        contacts.imports.GetImport(pb.GetImportRequest(id=missing))
-    assert refusal.code is grpc.StatusCode.NOT_FOUND
-    with refused() as refusal:
-        contacts.imports.ListImportErrors(pb.ListImportErrorsRequest(import_id=missing))
-    assert refusal.code is grpc.StatusCode.NOT_FOUND

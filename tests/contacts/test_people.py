@@ -1,5 +1,6 @@
 """People through the door: what is kept, what is refused, and that lists stay cheap."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import grpc
@@ -132,6 +133,28 @@ def test_a_repeated_request_creates_nobody_new(contacts: Contacts) -> None:
     request = pb.CreatePersonRequest(person=person(given_name="Ane"), request_id=str(uuid4()))
     assert contacts.people.CreatePerson(request) == contacts.people.CreatePerson(request)
     assert contacts.found("") == ["Ane"]
+
+
+def test_the_same_request_at_the_same_time_creates_one_person(contacts: Contacts) -> None:
+    request = pb.CreatePersonRequest(person=person("a@x.test", given_name="Ane"), request_id=str(uuid4()))
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: contacts.people.CreatePerson(request), range(8)))
+    assert made == [made[0]] * 8
+    assert contacts.found("") == ["Ane"]
+
+
+def test_updates_at_the_same_time_lose_nothing(contacts: Contacts) -> None:
+    contacts.define(**{f"a{number}": "number" for number in range(8)})
+    made = contacts.a_person()
+
+    def set_one(number: int) -> None:
+        update(contacts, person(id=made.id, attributes={f"a{number}": number}), f"attributes.a{number}")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(set_one, range(8)))
+    kept = contacts.people.GetPerson(pb.GetPersonRequest(id=made.id))
+    assert dict(kept.attributes) == {f"a{number}": number for number in range(8)}
+    assert kept.etag == "9"
 
 
 def test_an_external_id_is_unique_and_may_be_taken_away(contacts: Contacts) -> None:

@@ -116,7 +116,7 @@ def _record(plan: Plan, state: ImportState) -> Import:
     time = now()
     return Import(
         id=plan.import_id,
-        file_name=plan.file_name.replace("\0", ""),
+        file_name=plan.file_name,
         state=int(state),
         dry_run=plan.dry_run,
         plan_digest=plan.digest(),

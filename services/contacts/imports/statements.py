@@ -28,14 +28,16 @@ _BY_ADDRESS = """
     UPDATE import_staged s SET (person_id, matches) = (
         SELECT (array_agg(owner.person_id))[1], count(*)
         FROM (SELECT DISTINCT a.person_id FROM address a
-              WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 2) AS owner)"""
+              WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 2) AS owner)
+    WHERE (SELECT true FROM address a WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 1)"""
 
 FIND_KNOWN = {
     "email": text(_BY_ADDRESS.format(column="email", kind=1)),
     "phone": text(_BY_ADDRESS.format(column="phone", kind=2)),
     "external_id": text("""
         UPDATE import_staged s SET (person_id, matches) = (
-            SELECT p.id, 1 FROM person p WHERE p.external_id = s.external_id)"""),
+            SELECT p.id, 1 FROM person p WHERE p.external_id = s.external_id)
+        WHERE (SELECT true FROM person p WHERE p.external_id = s.external_id)"""),
 }
 
 KNOWN = text("SELECT line, person_id, matches FROM import_staged WHERE person_id IS NOT NULL ORDER BY line")
