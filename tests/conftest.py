@@ -5,14 +5,11 @@ that is a failure.
 """
 
 import os
-import random
 import shutil
-import socket
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -23,8 +20,8 @@ from psycopg import sql
 from chassis import clock, embedded
 from chassis.service import Service
 from chassis.settings import settings
-from services import PORTS
 from tests.support.doors import Doors
+from tests.support.ports import free_offset
 from tests.support.rabbitmq import NotInstalledError, RabbitNode
 from tests.support.smtp import SmtpSink
 
@@ -43,24 +40,11 @@ def pytest_configure() -> None:
         "DENDA_DATABASE_URL": "postgresql://postgres@127.0.0.1:1/{service}",
         "DENDA_BUS_URL": "postgresql://postgres@127.0.0.1:1/bus",
         "DENDA_DATABASE_POOL": "10",
-        "DENDA_PORT_OFFSET": str(_free_offset()),
+        "DENDA_PORT_OFFSET": str(free_offset()),
         # The tests' day and night differ from UTC's.
         "TZ": "Asia/Kathmandu",
     }
     time.tzset()
-
-
-def _free_offset() -> int:
-    """An offset at which no service's port is taken."""
-    while True:
-        offset = random.randrange(2000, 25000, 100)
-        with ExitStack() as probes:
-            try:
-                for port in PORTS.values():
-                    probes.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except OSError:
-                continue
-            return offset
 
 
 @pytest.fixture(autouse=True)

@@ -11,10 +11,9 @@ import psycopg
 from chassis import embedded
 from services import PORTS
 from tests.support.installation import Installation, started
+from tests.support.ports import free_offset
 from tests.support.rabbitmq import RabbitNode
 from tests.support.smtp import SmtpSink
-
-PORT_OFFSET = 11_000
 
 
 class Database:
@@ -73,5 +72,5 @@ def world(options: Mapping[str, str] | None = None, **environment: str) -> Itera
             "DENDA_LOG_LEVEL": "warning",
             **environment,
         }
-        installation = Installation(folder / "installation", everything, PORT_OFFSET)
+        installation = Installation(folder / "installation", everything, free_offset())
         yield World(server, node, sink, stack.enter_context(started(installation)))
