@@ -157,6 +157,15 @@ def test_a_segment_is_always_fresh(contacts: Contacts) -> None:
     assert (answer.count, answer.capped) == (2, True)
 
 
+def test_a_count_needs_a_segment_or_a_filter(contacts: Contacts) -> None:
+    with refused() as refusal:
+        contacts.segments.CountSegment(pb.CountSegmentRequest())
+    assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ("filter",))
+    with refused() as refusal:
+        contacts.segments.CountSegment(pb.CountSegmentRequest(segment_id=str(uuid4())))
+    assert refusal.code is grpc.StatusCode.NOT_FOUND
+
+
 def test_segments_are_kept_changed_and_deleted(contacts: Contacts) -> None:
     request_id = str(uuid4())
     made = create(contacts, "Basque", 'language = "eu"', request_id)

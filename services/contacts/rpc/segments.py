@@ -1,5 +1,6 @@
 """SegmentsService: descriptions of people in the filter language."""
 
+from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
 from chassis.server import Call
 from denda.contacts.v1 import segments_service_pb2 as pb
@@ -39,8 +40,12 @@ class SegmentsServicer(grpc_pb.SegmentsServiceServicer):
 
     def CountSegment(self, request: pb.CountSegmentRequest, context: Call) -> pb.CountSegmentResponse:
         with database.transaction() as session:
-            wanted = request.filter
-            if request.WhichOneof("audience") == "segment_id":
-                wanted = segments.get(session, parse_id(request.segment_id, "segment_id")).filter
+            match request.WhichOneof("audience"):
+                case "segment_id":
+                    wanted = segments.get(session, parse_id(request.segment_id, "segment_id")).filter
+                case "filter":
+                    wanted = request.filter
+                case None:
+                    raise InvalidArgument("filter", "set either segment_id or filter; an empty filter is everybody")
             count, capped = segments.count(session, wanted, request.most)
             return pb.CountSegmentResponse(count=count, capped=capped)
