@@ -90,10 +90,10 @@ def _claiming(picked: str) -> Any:
         AND w.withdrawn""")  # noqa: S608  as above
 
 
-_BULK = _claiming(CLAIM_BULK)
-_TRANSACTIONAL = _claiming(CLAIM_TRANSACTIONAL)
+BULK = _claiming(CLAIM_BULK)
+TRANSACTIONAL = _claiming(CLAIM_TRANSACTIONAL)
 
-_MARK = text("""
+MARK = text("""
     UPDATE outgoing o SET handed = true, lease_until = :lease_until, outcome = coalesce(part.outcome, o.outcome)
     FROM unnest(CAST(:ids AS uuid[]), CAST(:outcomes AS jsonb[])) AS part (message_id, outcome)
     WHERE o.message_id = part.message_id AND o.claim = :claim
@@ -113,12 +113,12 @@ def claim_bulk(session: Session, channel: Channel, provider: Provider, turn: UUI
     if not runnable:
         return Claim(new_id(), []), turn
     chosen = next((mailing for mailing in runnable if turn is None or mailing > turn), runnable[0])
-    return _claim(session, _BULK, channel, provider, mailing_id=chosen), chosen
+    return _claim(session, BULK, channel, provider, mailing_id=chosen), chosen
 
 
 def claim_transactional(session: Session, channel: Channel, provider: Provider) -> Claim:
     """Claim the transactional messages that are due the longest."""
-    return _claim(session, _TRANSACTIONAL, channel, provider)
+    return _claim(session, TRANSACTIONAL, channel, provider)
 
 
 def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[UUID, dict[str, Any]]) -> set[UUID]:
@@ -127,7 +127,7 @@ def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[
     Answers those that are still this claim's: a sender that was asleep beyond its lease must not go on.
     """
     held = session.scalars(
-        _MARK,
+        MARK,
         {
             "ids": plain_array([*outcomes, *handing]),
             "outcomes": text_array([*map(json.dumps, outcomes.values()), *[None for _ in handing]]),

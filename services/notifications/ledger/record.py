@@ -32,7 +32,7 @@ class Result(NamedTuple):
     attempted: bool = True
 
 
-_RECORD = text(f"""
+RECORD = text(f"""
     WITH result AS (
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:states AS smallint[]), CAST(:skips AS smallint[]),
             CAST(:details AS text[]), CAST(:references AS text[]), CAST(:summaries AS text[]))
@@ -117,7 +117,7 @@ def tell(session: Session, happenings: Sequence[tuple[UUID | str, str, str]]) ->
 
 def _record_final(session: Session, provider: str, final: Sequence[Result]) -> None:
     changed = session.execute(
-        _RECORD,
+        RECORD,
         {
             "ids": plain_array(result.message_id for result in final),
             "states": plain_array(int(result.state) for result in final),
