@@ -41,7 +41,7 @@ def list_campaigns() -> None:
     out.print(table if table.row_count else "There are no campaigns yet.")
 
 
-@campaign.command()
+@campaign.command(short_help="Follow a campaign until everybody has an outcome.")
 @click.argument("campaign_id", metavar="CAMPAIGN")
 def watch(campaign_id: str) -> None:
     """Follow CAMPAIGN (its id or its name) until every recipient has an outcome."""
@@ -50,7 +50,7 @@ def watch(campaign_id: str) -> None:
     out.print(_results_table(results))
 
 
-@campaign.command()
+@campaign.command(short_help="Say why somebody did or did not get a campaign.")
 @click.argument("campaign_id", metavar="CAMPAIGN")
 @click.argument("person", metavar="PERSON")
 def explain(campaign_id: str, person: str) -> None:

@@ -34,7 +34,7 @@ def dead() -> None:
     """Events that failed at every attempt and wait for somebody to decide."""
 
 
-@dead.command("list")
+@dead.command("list", short_help="List them, with the last error.")
 @click.argument("queue", required=False, callback=_known_queue)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, help="At most so many a queue. Default: 50.")
 def list_dead(queue: str | None, limit: int) -> None:
@@ -51,7 +51,7 @@ def list_dead(queue: str | None, limit: int) -> None:
     out.print(table if table.row_count else "There are no dead letters.")
 
 
-@dead.command()
+@dead.command(short_help="Put them back as a first attempt.")
 @click.argument("queue", callback=_known_queue)
 @click.argument("ids", metavar="[ID]…", nargs=-1, type=click.UUID)
 def replay(queue: str, ids: Sequence[UUID]) -> None:
@@ -60,7 +60,7 @@ def replay(queue: str, ids: Sequence[UUID]) -> None:
         out.print(f"{bus.replay(queue, ids or None)} put back into {queue}.")
 
 
-@dead.command()
+@dead.command(short_help="Forget them for good.")
 @click.argument("queue", callback=_known_queue)
 @click.argument("ids", metavar="[ID]…", nargs=-1, type=click.UUID)
 @click.option("--all", "everything", is_flag=True, help="Forget all of the queue.")

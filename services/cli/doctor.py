@@ -9,7 +9,7 @@ from services.cli.screen import out
 MARKS = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]", "idle": "[dim]·[/]"}
 
 
-@click.command()
+@click.command(short_help="Say whether all is well, and what to do where it is not.")
 def doctor() -> None:
     """Check configuration, disk, databases, migrations, clocks, bus, providers, ports and identity.
 

@@ -9,7 +9,7 @@ from services.cli.demo.loading import load
 from services.cli.screen import notes
 
 
-@click.command()
+@click.command(short_help="Load the demo into a running installation.")
 @click.option("--people", "most", metavar="N", type=click.IntRange(min=1), help="Only the first N households.")
 @click.option("--wait/--no-wait", default=True, help="Follow the campaigns until they are finished. Default: yes.")
 def demo(most: int | None, *, wait: bool) -> None:
