@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, Select, Uuid, case, cast, func, literal, null, select, text, union_all
+from sqlalchemy import Row, Select, Text, Uuid, case, cast, func, literal, null, select, text, union_all
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -23,8 +23,6 @@ from services.contacts.models import Activity, Campaign, Channel, Consent, Conse
 
 KINDS = ("message", "open", "click", "reply", "consent", "note")
 MOST_SUMMARY_CHARACTERS = 500
-
-_COLUMNS = ("id", "person_id", "kind", "channel", "summary", "state", "campaign_id", "message_id", "actor", "time")
 
 # Only people that are there: an event may come after the person was deleted. Their rows are locked in the order of
 # their ids, so that two batches about the same people cannot wait for each other.
@@ -133,11 +131,23 @@ def page(session: Session, person_id: UUID, kinds: Sequence[str], request: PageR
     return list(rows), token
 
 
-def _activities(person_id: UUID) -> Select[Any]:
-    return select(*(getattr(Activity, name) for name in _COLUMNS)).where(Activity.person_id == person_id)
+def _activities(person_id: UUID) -> Select[*tuple[Any, ...]]:
+    return select(
+        Activity.id,
+        Activity.person_id,
+        Activity.kind,
+        Activity.channel,
+        Activity.summary,
+        Activity.state,
+        Activity.campaign_id,
+        # Evidence of consent may name any message, not only one of ours, so the ids are texts here.
+        cast(Activity.message_id, Text).label("message_id"),
+        Activity.actor,
+        Activity.time,
+    ).where(Activity.person_id == person_id)
 
 
-def _consents(person_id: UUID) -> Select[Any]:
+def _consents(person_id: UUID) -> Select[*tuple[Any, ...]]:
     granted = Consent.state == int(ConsentState.GRANTED)
     channel = case({int(channel): channel.name.lower() for channel in Channel}, value=Consent.channel)
     by = case((Consent.source != "", func.concat(" (", Consent.source, ")")), else_="")
@@ -149,7 +159,7 @@ def _consents(person_id: UUID) -> Select[Any]:
         func.concat(Consent.purpose, " by ", channel, by).label("summary"),
         case((granted, "granted"), else_="withdrawn").label("state"),
         cast(null(), Uuid).label("campaign_id"),
-        cast(func.nullif(Consent.message_id, ""), Uuid).label("message_id"),
+        Consent.message_id,
         literal("").label("actor"),
         Consent.create_time.label("time"),
     ).where(Consent.person_id == person_id)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded, RecipientsPlanned
+from denda.contacts.v1 import consent_service_pb2 as consent_pb
 from denda.contacts.v1 import timeline_service_pb2 as pb
 from denda.notifications.v1 import message_pb2
 from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, MessagesChanged
@@ -157,6 +158,17 @@ def test_consents_and_notes_are_among_the_activities_newest_first(contacts: Cont
     first = contacts.timeline.ListActivities(pb.ListActivitiesRequest(person_id=person_id, page_size=3))
     rest = activities(contacts, person_id, page_size=3, page_token=first.next_page_token)
     assert [*first.activities, *rest] == found
+
+
+def test_consent_may_name_a_message_that_is_not_ours(contacts: Contacts) -> None:
+    person_id = contacts.a_person().id
+    evidence = consent_pb.Evidence(message_id="<20260131@mail.example>")
+    contacts.consents.GrantConsent(
+        consent_pb.GrantConsentRequest(person_id=person_id, purpose="news", channel=CHANNEL_EMAIL, evidence=evidence)
+    )
+    handle(MessagesChanged(changes=[change(person_id, str(uuid4()), 1)]))
+    assert [one.message_id for one in activities(contacts, person_id, "consent")] == [evidence.message_id]
+    assert len(activities(contacts, person_id)) == 2
 
 
 def test_a_timeline_of_nobody_or_of_unknown_kinds_is_refused(contacts: Contacts) -> None:
