@@ -130,13 +130,26 @@ class Door(grpc.ServerInterceptor):
 
 
 def validate(message: Any) -> None:
-    """Check a message by the rules of its contract. Raises InvalidArgument with every violation."""
+    """Check a message by the rules of its contract. Raises InvalidArgument with every violation.
+
+    A change that names its fields in `update_mask` is checked in these alone: what it leaves out stays as it is.
+    """
     try:
         protovalidate.validate(message)
     except protovalidate.ValidationError as error:
         found = [Violation(_path(violation), violation.proto.message) for violation in error.violations]
-        first, *more = found
-        raise InvalidArgument(first.field, first.description, *more) from None
+        if broken := [violation for violation in found if _is_changed(message, violation.field)]:
+            first, *more = broken
+            raise InvalidArgument(first.field, first.description, *more) from None
+
+
+def _is_changed(message: Any, field: str) -> bool:
+    """Whether a field is among what the message's `update_mask` names, where it has one (AIP-134)."""
+    resource, _, within = field.partition(".")
+    named = set(message.update_mask.paths) if "update_mask" in message.DESCRIPTOR.fields_by_name else set()
+    if not named or not within or "*" in named or resource == "update_mask":
+        return True
+    return within.partition(".")[0] in {path.partition(".")[0] for path in named}
 
 
 def build_server(service: Service, keys: KeyRing) -> tuple[grpc.Server, health.HealthServicer]:

@@ -22,6 +22,7 @@ from services.gateway.public.links import links
 from services.gateway.public.pages import broken_page, later_page
 from services.gateway.public.preferences import preferences
 from services.gateway.public.unsubscribe import unsubscribe
+from services.gateway.reference.door import reference
 from services.gateway.rest.door import rest
 from services.gateway.sandbox import sandbox
 from services.gateway.settings import gateway_settings
@@ -55,7 +56,7 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config |= {"MAX_CONTENT_LENGTH": BODY_BYTES, "MAX_FORM_MEMORY_SIZE": BODY_BYTES, "MAX_FORM_PARTS": FORM_PARTS}
     app.jinja_env.trim_blocks = True
-    for door in (health, home, links, unsubscribe, preferences, sandbox, rest):
+    for door in (health, home, links, unsubscribe, preferences, sandbox, rest, reference):
         app.register_blueprint(door)
     app.context_processor(lambda: {"company": gateway_settings().company_name})
     app.before_request(_begin)

@@ -80,6 +80,13 @@ def test_a_patch_changes_what_its_body_has_also_to_nothing(rest: Rest) -> None:
     assert (changed["tags"], changed["familyName"], changed["givenName"]) == ([], "", "Ane")
 
 
+def test_a_patch_need_not_repeat_what_the_resource_requires(rest: Rest) -> None:
+    made = rest("POST", "/v1/companies", {"company": {"name": "Etxea"}}).get_json()
+    place = f"/v1/companies/{made['id']}"
+    assert rest("PATCH", place, {"tags": ["vip"]}).get_json()["name"] == "Etxea"
+    assert fields_at_fault(rest("PATCH", place, {"name": ""})) == ["company.name"]
+
+
 def test_a_mask_in_the_query_rules(rest: Rest) -> None:
     made = rest.a_person(familyName="Etxeberria")
     place = f"/v1/people/{made['id']}"

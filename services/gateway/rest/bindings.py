@@ -51,6 +51,11 @@ class Binding:
     pattern: re.Pattern[str]
 
     @property
+    def place(self) -> str:
+        """The template with plain names, `{id}` for `{person.id}`, so that it is the same place for every verb."""
+        return VARIABLE.sub(lambda found: "{" + found[1].rpartition(".")[2] + "}", self.template)
+
+    @property
     def segments(self) -> int:
         """How many slashes a path has that can match."""
         return self.template.count("/")

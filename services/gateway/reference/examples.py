@@ -1,0 +1,194 @@
+"""A call of curl for each method, which works as printed where TOKEN and `first` are set as the page says.
+
+Ids are looked up: of the place that a path names, or of the list of things that a field's name speaks of. Values are
+the examples that the contract's rules give, and what rules require otherwise.
+"""
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from typing import Any
+
+from services.gateway.reference.document import is_partial, roles_of
+from services.gateway.reference.rules import enum_names, examples, is_required, keywords, may_be_nothing, rules_of
+from services.gateway.rest.bindings import Binding, bindings, field_of
+from services.gateway.rest.transcode import is_structure, query_fields
+
+# Stands in the JSON of a body where the shell is to look something up.
+LOOK_UP = "\N{LEFT WHITE SQUARE BRACKET}{}\N{RIGHT WHITE SQUARE BRACKET}"
+# What a place in a path is called where nothing lists what could stand there.
+UNKNOWN = "00000000-0000-7000-8000-000000000000"
+WELL_KNOWN = {"Timestamp": "2030-01-31T09:00:00Z", "Duration": "86400s", "FieldMask": "", "Struct": {}}
+
+
+def setting(url: str) -> str:
+    """What to say to a shell once, before the examples."""
+    return (
+        "TOKEN=$(.venv/bin/denda token)   # for calls of the role admin alone: denda token --email YOU\n"
+        f'first() {{ curl -s -H "Authorization: Bearer $TOKEN" "{url}/v1/$1" '
+        '| grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | head -n 1 | cut -d \'"\' -f 4; }'
+    )
+
+
+def example(binding: Binding, url: str) -> str:
+    """The call, in a shell's words."""
+    parts = ["curl"]
+    if binding.verb not in {"GET", "POST"} or (binding.verb == "POST" and not binding.body):
+        parts.append(f"-X {binding.verb}")
+    if binding.rpc.streams:
+        parts.append("-N")
+    if roles_of(binding):
+        parts.append('-H "Authorization: Bearer $TOKEN"')
+    place = f'"{url}{_path(binding)}{_query(binding)}"'
+    if not binding.body:
+        return " ".join([*parts, place])
+    return " ".join([*parts, '-H "Content-Type: application/json"', place]) + f" \\\n  -d '{_body(binding)}'"
+
+
+def _path(binding: Binding) -> str:
+    path = binding.template
+    for variable in binding.variables:
+        before, after = path.split("{" + variable + "}", 1)
+        path = f"{before}{_place(binding, variable, before)}{after}"
+    return path
+
+
+def _place(binding: Binding, variable: str, before: str) -> str:
+    """What stands in a path for a variable; `before` is the path up to it, with its own variables filled in."""
+    field: Any = field_of(binding.rpc.descriptor.input_type, variable)
+    if field.enum_type:
+        return _name(field)
+    collection = binding.template.partition("/{" + variable + "}")[0]
+    name = variable.rpartition(".")[2]
+    if listed := next((one for one in bindings() if (one.verb, one.template) == ("GET", collection)), None):
+        own = "" if "id" in _resource(listed).fields_by_name else f" {field.json_name}"
+        return f"$(first {before.removeprefix('/v1/').rstrip('/')}{own})"
+    return _shell(_look_up(name)) or UNKNOWN
+
+
+def _query(binding: Binding) -> str:
+    """The parameters that the call needs, or has an example of."""
+    said = []
+    owner = next((field for _, field in query_fields(binding) if _names_a_thing(field)), None)
+    for name, field in query_fields(binding):
+        if field is owner:
+            said.append(f"{name}={_shell(_look_up(field.name))}")
+        elif shown := examples(field):
+            said.append(f"{name}={_escaped(str(shown[0]))}")
+        elif field.is_repeated or is_required(field):
+            found = _look_up(field.name)
+            said.append(f"{name}={_shell(found)}" if found else "")
+        elif name == "pageSize":
+            said.append("pageSize=2")
+    return "?" + "&".join(filter(None, said)) if any(said) else ""
+
+
+def _names_a_thing(field: Any) -> bool:
+    """Whether a field holds the id of something that is listed; alternatives do without it."""
+    return field.name.endswith("_id") and field.containing_oneof is None and bool(_look_up(field.name))
+
+
+def _body(binding: Binding) -> str:
+    message: Any = binding.rpc.descriptor.input_type
+    skipped = set(binding.variables)
+    if binding.body == "*":
+        tree = _message(message, skipped)
+    else:
+        field: Any = field_of(message, binding.body)
+        inner = {name.removeprefix(f"{binding.body}.") for name in skipped}
+        tree = _message(field.message_type, inner, partial=is_partial(binding))
+    said = json.dumps(tree, ensure_ascii=False).replace("'", "'\\''")
+    for look_up in _look_ups():
+        said = said.replace(LOOK_UP.format(look_up), f"'{_shell(look_up)}'")
+    return said
+
+
+def _message(message: Any, skipped: set[str], *, partial: bool = False, depth: int = 0) -> dict[str, Any]:
+    """An example of a message: what it has to hold, and what the contract has an example of."""
+    tree = {}
+    for field in message.fields:
+        if field.name in skipped or depth > 4 or (field.name == "id" and depth):
+            continue
+        if examples(field) or is_required(field) or _is_wanted(field) or _holds_examples(field, depth):
+            tree[field.json_name] = _field(field, depth)
+    return dict(list(tree.items())[-1:]) if partial else tree
+
+
+def _is_wanted(field: Any) -> bool:
+    """Whether a rule speaks of the field although it may be left out: drafts are better with it."""
+    rules = rules_of(field)
+    return bool(getattr(rules.enum, "in")) or (may_be_nothing(field) and _names_a_thing(field))
+
+
+def _holds_examples(field: Any, depth: int) -> bool:
+    return bool(is_structure(field) and depth < 3 and any(examples(inner) for inner in field.message_type.fields))
+
+
+def _field(field: Any, depth: int) -> Any:
+    shown = examples(field)
+    one = shown[0] if shown else _value(field, depth)
+    return [one] if field.is_repeated else one
+
+
+def _value(field: Any, depth: int) -> Any:
+    if field.enum_type:
+        return _name(field)
+    if is_structure(field):
+        return _message(field.message_type, set(), depth=depth + 1)
+    if field.message_type:
+        return WELL_KNOWN.get(field.message_type.name, {})
+    known = keywords(rules_of(field).repeated.items if field.is_repeated else rules_of(field))
+    if known.get("format") == "uuid":
+        found = _look_up(field.name)
+        return LOOK_UP.format(found) if found else UNKNOWN
+    if field.type == field.TYPE_STRING:
+        return "x" * max(1, known.get("minLength", 1))
+    return known.get("minimum", 1)
+
+
+def _name(field: Any) -> str:
+    """A value of an enum that says something; in a list, of which the first may say most, the last."""
+    zero = field.enum_type.values_by_number[0].name
+    names = [name for name in enum_names(field) if name != zero]
+    return names[-1] if field.is_repeated else names[0]
+
+
+def _look_up(name: str) -> str:
+    """The list in which the thing is that a field's name speaks of: `people` for `person_id`; "" for none."""
+    thing = name.removesuffix("_ids").removesuffix("_id")
+    return _lists().get(thing, "people" if name == "ids" else "")
+
+
+def _look_ups() -> Iterator[str]:
+    return iter(set(_lists().values()))
+
+
+def _shell(look_up: str) -> str:
+    return f"$(first {look_up})" if look_up else ""
+
+
+@cache
+def _lists() -> dict[str, str]:
+    """Where things are listed that have an id, by what they are called."""
+    return {
+        _snake(_resource(binding).name): binding.template.removeprefix("/v1/")
+        for binding in bindings()
+        if binding.verb == "GET" and not binding.variables and "id" in getattr(_resource(binding), "fields_by_name", ())
+    }
+
+
+def _resource(binding: Binding) -> Any:
+    """What a call lists: the messages of its answer's first list."""
+    answer: Any = binding.rpc.descriptor.output_type
+    return next((field.message_type for field in answer.fields if field.is_repeated and field.message_type), answer)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{sign.lower()}" if sign.isupper() else sign for sign in name).lstrip("_")
+
+
+def _escaped(text: str) -> str:
+    """Text in a URL between a shell's double quotes."""
+    return "".join(
+        sign if sign.isalnum() or sign in "-._~:" else "".join(f"%{b:02X}" for b in sign.encode()) for sign in text
+    )
