@@ -1,7 +1,7 @@
 """Row to message and back. Fields of a request become plain values here; what they may be is said elsewhere."""
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -130,6 +130,14 @@ def timestamp(time: datetime) -> Timestamp:
     message = Timestamp()
     message.FromDatetime(time)
     return message
+
+
+def moment_from_proto(time: Timestamp, field: str) -> datetime:
+    """A moment of a request. Raises InvalidArgument for one outside of the years 1 to 9999."""
+    try:
+        return time.ToDatetime(UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgument(field, "is not a moment of the years 1 to 9999") from None
 
 
 def person_to_proto(known: people.Shown) -> person_pb2.Person:

@@ -78,6 +78,13 @@ def test_people_who_came_after_the_snapshot_are_not_in_it(contacts: Contacts) ->
     assert len(batch.candidates) == 1
 
 
+def test_a_snapshot_at_no_moment_is_refused(contacts: Contacts) -> None:
+    for time in (Timestamp(seconds=2**62), Timestamp(nanos=-1)):
+        with refused() as refusal:
+            list(contacts.audience.StreamAudience(pb.StreamAudienceRequest(audience=audience(), snapshot_time=time)))
+        assert (refusal.code, refusal.fields) == (grpc.StatusCode.INVALID_ARGUMENT, ("snapshot_time",))
+
+
 def test_an_audience_is_checked_before_anything_is_sent(contacts: Contacts) -> None:
     contacts.define(city="text")
     for number, city in enumerate(["Bilbo", "", None]):

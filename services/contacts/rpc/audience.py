@@ -1,7 +1,6 @@
 """AudienceService: the people of an audience in bulk."""
 
 from collections.abc import Iterator
-from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Row
@@ -12,7 +11,7 @@ from denda.contacts.v1 import audience_service_pb2 as pb
 from denda.contacts.v1 import audience_service_pb2_grpc as grpc_pb
 from services.contacts import audience
 from services.contacts.models import Person, database
-from services.contacts.translate import audience_from_proto, set_candidate
+from services.contacts.translate import audience_from_proto, moment_from_proto, set_candidate
 
 MOST_CANDIDATES = 1000
 
@@ -46,7 +45,7 @@ class AudienceServicer(grpc_pb.AudienceServiceServicer):
 
 
 def _candidates(request: pb.StreamAudienceRequest) -> Iterator[Row[Any]]:
-    snapshot = request.snapshot_time.ToDatetime(UTC)
+    snapshot = moment_from_proto(request.snapshot_time, "snapshot_time")
     after = parse_id(request.after_person_id, "after_person_id") if request.after_person_id else None
     with database.transaction() as session:
         candidates = audience.candidates(session, audience_from_proto(request.audience))
