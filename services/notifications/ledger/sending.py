@@ -146,10 +146,15 @@ def renew_leases() -> None:
 
 
 def _marked(group: Group, parcels: Sequence[Parcel]) -> list[Parcel]:
-    """The parcels that are still this group's, marked as handed over."""
+    """The parcels that are still this group's, marked as handed over; none while the database is away."""
     ids = [parcel.message_id for parcel in parcels]
-    with database.transaction() as session:
-        held = mark(session, group.claim, ids, group.unkept)
+    try:
+        with database.transaction() as session:
+            held = mark(session, group.claim, ids, group.unkept)
+    except OperationalError:
+        # These were not handed over, and the record gives them back; the answers so far wait for it in this process.
+        group.troubled = True
+        return []
     group.unkept = {}
     group.lost |= set(ids) - held
     return [parcel for parcel in parcels if parcel.message_id in held]
