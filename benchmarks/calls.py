@@ -1,5 +1,6 @@
-"""GetPerson beside an empty method of a bare gRPC server."""
+"""GetPerson beside an empty method of a bare gRPC server, and by REST beside the gRPC call behind it."""
 
+import http.client
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -22,13 +23,19 @@ def measure(world: World) -> None:
     stub = PeopleServiceStub(world.installation.channel("contacts"))
     people = stub.ListPeople(pb.ListPeopleRequest(page_size=500)).people
     requests = [pb.GetPersonRequest(id=person.id) for person in people]
-    with _empty_method() as empty:
-        seconds = {"person": 0.0, "empty": 0.0}
+    with _empty_method() as empty, _rest(world, [person.id for person in people]) as by_rest:
+        seconds = {"person": 0.0, "empty": 0.0, "rest": 0.0}
         for _ in range(ROUNDS):
             seconds["empty"] += _seconds(lambda _: empty(Empty()))
             seconds["person"] += _seconds(lambda number: stub.GetPerson(requests[number % len(requests)]))
-    rate, limit = (ROUNDS * CALLS / seconds[name] for name in ("person", "empty"))
-    show([Figure("GetPerson", rate, "an empty gRPC method", limit, 0.5, "calls")])
+            seconds["rest"] += _seconds(by_rest)
+    rate, limit, rest = (ROUNDS * CALLS / seconds[name] for name in ("person", "empty", "rest"))
+    show(
+        [
+            Figure("GetPerson", rate, "an empty gRPC method", limit, 0.5, "calls"),
+            Figure("GetPerson by REST", rest, "GetPerson by gRPC", rate, 0.5, "calls"),
+        ]
+    )
 
 
 def _seconds(call: Callable[[int], object]) -> float:
@@ -36,6 +43,24 @@ def _seconds(call: Callable[[int], object]) -> float:
         for number in range(CALLS):
             call(number)
     return watch.seconds
+
+
+@contextmanager
+def _rest(world: World, ids: list[str]) -> Iterator[Callable[[int], object]]:
+    """GET of a person on one connection that stays open."""
+    connection = http.client.HTTPConnection(world.installation.address("gateway"), timeout=30)
+    headers = {"Authorization": f"Bearer {world.installation.token()}"}
+
+    def get(number: int) -> bytes:
+        connection.request("GET", f"/v1/people/{ids[number % len(ids)]}", headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise AssertionError(f"{answer.status}: {body[:500]!r}")
+        return body
+
+    yield get
+    connection.close()
 
 
 @contextmanager

@@ -102,10 +102,14 @@ class Installation:
         """Resident bytes of each process."""
         return {name: psutil.Process(process.pid).memory_info().rss for name, process in self.running.items()}
 
+    def token(self) -> str:
+        """A token of role SERVICE."""
+        with grpc.insecure_channel(self.address("identity")) as identity:
+            return TokensServiceStub(identity).ExchangeApiKey(ExchangeApiKeyRequest(secret=SERVICE_KEY)).access_token
+
     def channel(self, service: str) -> grpc.Channel:
         """A channel to a service that speaks with a token of role SERVICE."""
-        with grpc.insecure_channel(self.address("identity")) as identity:
-            token = TokensServiceStub(identity).ExchangeApiKey(ExchangeApiKeyRequest(secret=SERVICE_KEY)).access_token
+        token = self.token()
         return speaking_with(grpc.insecure_channel(self.address(service), options=OPTIONS), lambda: token)
 
 
