@@ -6,11 +6,10 @@ reason; for all others a row of `outgoing` says from when on a sender may take i
 """
 
 import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid5
 
 from sqlalchemy import select, text
@@ -45,16 +44,15 @@ class Brief:
     track: bool
 
 
-@dataclass(frozen=True)
-class Recipient:
-    """One message to be."""
+class Recipient(NamedTuple):
+    """One message to be; ids may be as events write them, `merge_fields` is JSON."""
 
-    message_id: UUID
-    person_id: UUID | None
+    message_id: UUID | str
+    person_id: UUID | str | None
     address: str
     language: str
     time_zone: str
-    merge_fields: Mapping[str, Any]
+    merge_fields: str
 
 
 _ACCEPT = text(f"""
@@ -107,7 +105,7 @@ def accept(
     hours = QuietHours(mailing.quiet_from, mailing.quiet_until)
     begin = max(now(), not_before)
     zones = {recipient.time_zone for recipient in recipients}
-    due = {name: next_allowed(begin, zone(name, mailing.default_time_zone), hours) for name in zones}
+    due = {name: str(next_allowed(begin, zone(name, mailing.default_time_zone), hours)) for name in zones}
     rows = session.execute(
         _ACCEPT,
         {
@@ -117,7 +115,7 @@ def accept(
             "keys": text_array(comparable(brief.channel, recipient.address) for recipient in recipients),
             "languages": text_array(recipient.language for recipient in recipients),
             "zones": text_array(recipient.time_zone for recipient in recipients),
-            "fields": text_array(_json(recipient.merge_fields) for recipient in recipients),
+            "fields": text_array(recipient.merge_fields for recipient in recipients),
             "times": plain_array(due[recipient.time_zone] for recipient in recipients),
             "transactional": brief.campaign_id is None,
             "mailing_id": mailing.id,
@@ -134,13 +132,6 @@ def accept(
 def message_id_of(request_id: str) -> UUID:
     """The message that a request makes, the same however often the request is repeated."""
     return uuid5(NAMESPACE, f"request:{request_id}")
-
-
-def _json(fields: Mapping[str, Any]) -> str:
-    """The fields as JSON; a NUL, which PostgreSQL cannot keep, becomes a replacement character."""
-    written = json.dumps(fields)
-    # Only where the backslash is not itself escaped does this spell a NUL.
-    return re.sub(r"(?<!\\)((?:\\\\)*)\\u0000", r"\1\\ufffd", written) if "\\u0000" in written else written
 
 
 def _rules(session: Session, brief: Brief) -> dict[str, Any]:

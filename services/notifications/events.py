@@ -14,7 +14,7 @@ from denda.contacts.v1.events_pb2 import ConsentsChanged, PersonDeleted
 from services.notifications.acceptance import Brief, Recipient, accept
 from services.notifications.projections import Consent, control_campaign, forget_people, remember_consents
 from services.notifications.states import Channel, Command
-from services.notifications.translate import plain
+from services.notifications.translate import json_of
 
 # How long a campaign's message may wait whose plan does not say.
 EXPIRY = timedelta(hours=72)
@@ -38,12 +38,12 @@ def on_recipients_planned(session: Session, events: Sequence[RecipientsPlanned])
         )
         recipients = [
             Recipient(
-                message_id=UUID(recipient.message_id),
-                person_id=UUID(recipient.person_id),
+                message_id=recipient.message_id,
+                person_id=recipient.person_id,
                 address=recipient.address,
                 language=recipient.language,
                 time_zone=recipient.time_zone,
-                merge_fields=plain(recipient.merge_fields),
+                merge_fields=json_of(recipient.merge_fields),
             )
             for recipient in event.recipients
         ]

@@ -13,13 +13,15 @@ from services.notifications.settings import settings
 from services.notifications.states import Channel
 
 SOON = timedelta(milliseconds=250)
+# Campaigns may wait a moment; what nobody waits for must not keep the database awake.
+BY_AND_BY = timedelta(milliseconds=500)
 
 
 def loops() -> Sequence[Loop]:
     """All that runs by itself. Transactional messages have threads of their own, so nothing is ahead of them."""
     bulk = {Channel.EMAIL: settings().smtp_connections, Channel.SMS: 1, Channel.VOICE: 1}
     senders = [
-        Loop(f"send-campaigns-{channel.name.lower()}", partial(sending.send_bulk, channel), SOON, bulk[channel])
+        Loop(f"send-campaigns-{channel.name.lower()}", partial(sending.send_bulk, channel), BY_AND_BY, bulk[channel])
         for channel in Channel
     ]
     urgent = [

@@ -1,5 +1,6 @@
 """Messages: sent one at a time by programs, looked up, listed, and told of."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -97,7 +98,8 @@ def send(session: Session, wish: Wish) -> Standing:
         reply_to=wish.reply_to,
         track=False,
     )
-    recipient = Recipient(message_id, wish.person_id, wish.address, wish.language, "", wish.merge_fields)
+    fields = json.dumps(wish.merge_fields)
+    recipient = Recipient(message_id, wish.person_id, wish.address, wish.language, "", fields)
     accept(session, brief, [recipient], now(), now() + expiry)
     return standing_of(session, message_id)
 

@@ -1,7 +1,10 @@
 """Rows to proto messages and back."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from json.encoder import encode_basestring
+from math import isfinite
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
@@ -15,8 +18,16 @@ from services.notifications.templates.compile import Source
 
 
 def plain(struct: Struct) -> dict[str, Any]:
-    """A struct's values as Python's; whole numbers are integers, and what is null is not there."""
-    return {name: _plain(value) for name, value in struct.fields.items() if value.WhichOneof("kind") != "null_value"}
+    """A struct's values as Python's, as `json_of` writes them."""
+    values: dict[str, Any] = json.loads(json_of(struct))
+    return values
+
+
+def json_of(struct: Struct) -> str:
+    """A struct as JSON that PostgreSQL keeps: whole numbers are integers; what is null or no number is not there."""
+    fields = struct.fields
+    written = [(name, _json(fields[name])) for name in fields]
+    return "{" + ",".join([f"{_text(name)}:{value}" for name, value in written if value != "null"]) + "}"
 
 
 def template_to_proto(stored: Stored) -> templates_service_pb2.Template:
@@ -143,15 +154,22 @@ def timestamp(moment: datetime | None) -> Timestamp | None:
     return made
 
 
-def _plain(value: Value) -> Any:
+def _json(value: Value) -> str:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return value.string_value
+        return _text(value.string_value)
     if kind == "number_value":
         number = value.number_value
-        return int(number) if number.is_integer() else number
+        if not isfinite(number):
+            return "null"
+        return str(int(number)) if number.is_integer() else repr(number)
     if kind == "bool_value":
-        return value.bool_value
+        return "true" if value.bool_value else "false"
     if kind == "list_value":
-        return [_plain(each) for each in value.list_value.values]
-    return plain(value.struct_value) if kind == "struct_value" else None
+        return "[" + ",".join([_json(each) for each in value.list_value.values]) + "]"
+    return json_of(value.struct_value) if kind == "struct_value" else "null"
+
+
+def _text(text: str) -> str:
+    # PostgreSQL keeps no NUL characters.
+    return encode_basestring(text.replace("\0", "\ufffd") if "\0" in text else text)

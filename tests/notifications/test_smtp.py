@@ -1,3 +1,4 @@
+import json
 import os
 import socket
 from collections import Counter
@@ -231,7 +232,7 @@ def test_a_transactional_mail_in_doubt_is_sent_again_under_the_same_message_id(
     recipients = a_plan(template, people=1).recipients
     brief = Brief(None, "", Channel.EMAIL, "", UUID(plan.template_id), 1, "", "", track=False)
     fields = {"given_name": "Ane", "unsubscribe_url": "-"}
-    recipient = Recipient(uuid4(), None, recipients[0].address, "en", "", fields)
+    recipient = Recipient(uuid4(), None, recipients[0].address, "en", "", json.dumps(fields))
     with database.transaction() as session:
         accept(session, brief, [recipient], frozen_clock(), frozen_clock.moment.replace(year=2030))
     smtp_sink.configure(drop_after=1)
