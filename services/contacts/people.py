@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, bindparam, delete, select
+import psycopg
+from psycopg.rows import namedtuple_row
+from sqlalchemy import Dialect, bindparam, delete, select
+from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -28,9 +31,9 @@ _NORMALISED: dict[str, Callable[[Any], Any]] = {
     "tags": texts.tags,
 }
 
-# A person with the addresses; `Shown` may also be the bare row.
+# A person with the addresses; `Shown` may also be a bare row with the same names.
 Known = tuple[Person, Sequence[Contact]]
-Shown = tuple[Person | Row[*tuple[Any, ...]], Sequence[Contact]]
+Shown = tuple[Any, Sequence[Contact]]
 
 _WITH_ADDRESSES = (
     select(*Person.__table__.columns, Address.kind, Address.value, Address.label)
@@ -38,6 +41,8 @@ _WITH_ADDRESSES = (
     .where(Person.id == bindparam("person_id"))
     .order_by(Address.kind, Address.position)
 )
+_DIALECT: Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+_READ = str(_WITH_ADDRESSES.compile(dialect=_DIALECT)).encode()
 
 
 @dataclass
@@ -122,9 +127,10 @@ def get(session: Session, person_id: UUID) -> Known:
     return person, addresses.of_people(session, [person_id]).get(person_id, [])
 
 
-def read(connection: Connection, person_id: UUID) -> Shown:
-    """A person as `get` answers it, in one statement without a session. Raises NotFound."""
-    rows = connection.execute(_WITH_ADDRESSES, {"person_id": person_id}).all()
+def read(connection: psycopg.Connection, person_id: UUID) -> Shown:
+    """A person as `get` answers it, in one bare statement. Raises NotFound."""
+    with connection.cursor(row_factory=namedtuple_row) as cursor:
+        rows: list[Any] = cursor.execute(_READ, {"person_id": person_id}).fetchall()
     if not rows:
         raise NotFound("person", person_id)
     contacts = [Contact(AddressKind(row.kind), row.value, row.label) for row in rows if row.kind is not None]
@@ -190,7 +196,7 @@ def require(session: Session, person_id: UUID) -> None:
         raise NotFound("person", person_id)
 
 
-def shown_name(person: Person | Row[*tuple[Any, ...]]) -> str:
+def shown_name(person: Any) -> str:
     """How to show a person: the name chosen for it, or else made from the names."""
     return str(person.display_name) or f"{person.given_name} {person.family_name}".strip()
 

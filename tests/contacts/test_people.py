@@ -1,17 +1,20 @@
 """People through the door: what is kept, what is refused, and that lists stay cheap."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from uuid import uuid4
 
 import grpc
 import pytest
 from google.protobuf import json_format
 from google.protobuf.field_mask_pb2 import FieldMask
+from sqlalchemy import text
 
 from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1.events_pb2 import PersonDeleted
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.contacts.v1.person_pb2 import Address, AttributeDefinition, Person
+from services.contacts.models import database
 from tests.contacts.conftest import Contacts, counted_statements, person, refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -155,6 +158,19 @@ def test_updates_at_the_same_time_lose_nothing(contacts: Contacts) -> None:
     kept = contacts.people.GetPerson(pb.GetPersonRequest(id=made.id))
     assert dict(kept.attributes) == {f"a{number}": number for number in range(8)}
     assert kept.etag == "9"
+
+
+def test_a_database_that_comes_back_is_used_again(contacts: Contacts) -> None:
+    made = contacts.a_person()
+    with database.transaction() as session:
+        others = "FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND application_name = 'denda-contacts'"
+        session.execute(text(f"SELECT pg_terminate_backend(pid) {others}"))
+    # Each connection that was lost costs one call, which the caller may repeat.
+    answers = []
+    for _ in range(20):
+        with suppress(grpc.RpcError):
+            answers.append(contacts.people.GetPerson(pb.GetPersonRequest(id=made.id)).id)
+    assert len(answers) >= 10
 
 
 def test_an_external_id_is_unique_and_may_be_taken_away(contacts: Contacts) -> None:
