@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
@@ -20,11 +21,12 @@ from chassis import auth
 from chassis.access import access_table
 from chassis.auth import KeyRing, caller
 from chassis.db import Database, new_metadata
-from chassis.errors import FailedPrecondition, NotFound, Unavailable
-from chassis.server import bind, build_server
+from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from chassis.server import bind, build_server, validate
 from chassis.service import Service
 from denda.contacts.v1 import audience_service_pb2 as audience_pb
 from denda.contacts.v1 import audience_service_pb2_grpc as audience_grpc
+from denda.contacts.v1 import companies_service_pb2 as companies_pb
 from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1 import people_service_pb2_grpc as people_grpc
 from denda.contacts.v1 import person_pb2
@@ -224,3 +226,14 @@ def test_a_taken_port_is_a_clear_error() -> None:
 def test_an_rpc_that_does_not_say_who_may_call_it_stops_the_start() -> None:
     with pytest.raises(RuntimeError, match="does not say who may call it"):
         access_table(["grpc.health.v1.Health"])
+
+
+@pytest.mark.parametrize(("mask", "refused"), [(["tags"], False), (["name"], True), (["*"], True), ([], True)])
+def test_a_change_is_checked_in_the_fields_that_its_mask_names(mask: list[str], refused: bool) -> None:
+    company, fields = companies_pb.Company(tags=["vip"]), FieldMask(paths=mask)
+    change = companies_pb.UpdateCompanyRequest(company=company, update_mask=fields)
+    if not refused:
+        validate(change)
+        return
+    with pytest.raises(InvalidArgument, match=r"company\.name"):
+        validate(change)
