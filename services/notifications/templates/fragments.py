@@ -4,6 +4,7 @@ The text between the fields is encoded once. A template with loops or variables 
 Liquid; where there are pieces, they give what Liquid gives, and what is not simple is asked of Liquid.
 """
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 from liquid import BoundTemplate, Markup, Node, RenderContext, escape
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import BooleanExpression, FilteredExpression, Path, StringLiteral
+from liquid.builtin.expressions.logical import GeExpression, GtExpression, LeExpression, LtExpression
+from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral
 from liquid.builtin.output import OutputNode
 from liquid.builtin.tags.if_tag import IfNode
 from liquid.expression import Expression
@@ -19,6 +22,12 @@ from liquid.stringify import to_liquid_string
 from services.notifications.quoted import SAFE
 from services.notifications.templates.liquid import MissingField, liquid_errors
 
+COMPARISONS: Mapping[type[Expression], Callable[[float, float], bool]] = {
+    GtExpression: operator.gt,
+    GeExpression: operator.ge,
+    LtExpression: operator.lt,
+    LeExpression: operator.le,
+}
 _ABSENT = object()
 # What the filter `default` replaces; comparing with `in` would take 0 for False.
 _EMPTY_TYPES = (str, list, dict)
@@ -37,10 +46,19 @@ class Output(NamedTuple):
     expression: Expression
 
 
+class Comparison(NamedTuple):
+    """A field compared with a number, `points > 100`."""
+
+    name: str
+    compare: Callable[[float, float], bool]
+    number: float
+
+
 class Choice(NamedTuple):
     """What is there under a condition; `name` is set where it only asks for a field."""
 
     name: str
+    comparison: Comparison | None
     condition: Expression
     pieces: "Sequence[Piece]"
 
@@ -112,14 +130,20 @@ class _Filling:
 
     def _chosen(self, branch: Branch) -> Sequence[Piece]:
         for choice in branch.choices:
-            if choice.name:
-                value = self._fields.get(choice.name)
-                holds = value is not None and value is not False
-            else:
-                holds = bool(choice.condition.evaluate(self._context))
-            if holds:
+            if self._holds(choice):
                 return choice.pieces
         return branch.otherwise
+
+    def _holds(self, choice: Choice) -> bool:
+        if choice.name:
+            value = self._fields.get(choice.name)
+            return value is not None and value is not False
+        if choice.comparison:
+            name, compare, number = choice.comparison
+            value = self._fields.get(name)
+            if value.__class__ is int or value.__class__ is float:
+                return compare(value, number)
+        return bool(choice.condition.evaluate(self._context))
 
 
 def _is_empty(value: object) -> bool:
@@ -155,7 +179,10 @@ def _output(expression: Expression, encode: Encode) -> Piece:
 
 def _branch(node: IfNode, encode: Encode) -> Branch:
     blocks = [(node.condition, node.consequence), *[(each.expression, each.block) for each in node.alternatives]]
-    choices = [Choice(_asked(condition), condition, _pieces(block.nodes, encode)) for condition, block in blocks]
+    choices = [
+        Choice(_asked(condition), _compared(condition), condition, _pieces(block.nodes, encode))
+        for condition, block in blocks
+    ]
     return Branch(choices, _pieces(node.default.nodes, encode) if node.default else [])
 
 
@@ -163,6 +190,17 @@ def _asked(condition: Expression) -> str:
     """The field that a condition asks for, when that is all it does."""
     asked = condition.expression if isinstance(condition, BooleanExpression) else condition
     return _name(asked) if isinstance(asked, Path) else ""
+
+
+def _compared(condition: Expression) -> Comparison | None:
+    """What a condition compares with what number, when that is all it does."""
+    compared = condition.expression if isinstance(condition, BooleanExpression) else condition
+    for kind, compare in COMPARISONS.items():
+        if isinstance(compared, kind):
+            left, right = compared.children()
+            if isinstance(left, Path) and _name(left) and isinstance(right, IntegerLiteral | FloatLiteral):
+                return Comparison(_name(left), compare, right.value)
+    return None
 
 
 def _name(path: Path) -> str:
