@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,7 @@ from tests.support.repository import ROOT
 
 KILLED_AFTER_START = """
 import os, signal, sys
+from collections.abc import Iterator
 from pathlib import Path
 from chassis import embedded
 embedded.launch(Path(sys.argv[1]))
@@ -25,10 +28,12 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("home") / "a place with spaces"
-    embedded.launch(folder, UNSAFE_AND_FAST).stop()
-    return folder
+def home() -> Iterator[Path]:
+    # Not in pytest's own folder, which every other run of pytest shuts to the database's account.
+    with tempfile.TemporaryDirectory(prefix="denda-home-") as place:
+        folder = Path(place) / "a place with spaces"
+        embedded.launch(folder, UNSAFE_AND_FAST).stop()
+        yield folder
 
 
 def write(url: str, row: int) -> None:

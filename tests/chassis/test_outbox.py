@@ -16,7 +16,7 @@ from chassis.clock import now
 from chassis.db import Database
 from chassis.outbox import CORRELATION_ID, outbox, record, record_all
 from chassis.relay import relay_once
-from denda.contacts.v1.events_pb2 import PersonDeleted
+from denda.contacts.v1.events_pb2 import ConsentChange, ConsentsChanged, PersonDeleted
 from denda.contacts.v1.person_pb2 import Person
 from tests.support.events import consuming, eventually
 
@@ -212,11 +212,12 @@ def test_metrics_say_what_was_published_and_how_long_the_oldest_waits(database: 
 
 def test_services_start_in_any_order(bus: Bus, name: str, database: Database) -> None:
     with database.transaction() as session:
-        record(session, PersonDeleted(person_id=name))
+        # No other test binds a queue to these, which would take the event at once.
+        record(session, ConsentsChanged(changes=[ConsentChange(person_id=name)]))
     bus.declare(f"{name}.elsewhere", [f"{name}.other.v1"])
     relay_once(database, bus)
     received: list[bytes] = []
-    bus.declare(f"{name}.events", ["contacts.person.deleted.v1"])
+    bus.declare(f"{name}.events", ["contacts.consents.changed.v1"])
     let_time_pass(database, minutes=1)
     relay_once(database, bus)
     with consuming(bus, f"{name}.events", lambda batch: received.extend(one.envelope.body for one in batch)):
