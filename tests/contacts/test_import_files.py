@@ -87,6 +87,7 @@ TABLES = st.lists(st.tuples(KEYS, CELLS, CELLS, st.sampled_from(["", "7", "8", "
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TABLES, st.integers(1, 5))
 @example([("a@x.test", "", "", "8"), ("a@x.test", "", "", "7"), ("b@x.test", "", "", "8")], 5)
+@example([(f"{name}@x.test", "", "", id_) for name, id_ in ("a8", "b8", "b8", "a7")], 1)
 @example([("a@x.test", "", "", ""), ("a@x.test", "", "", "8"), ("b@x.test", "", "", "8")], 1)
 @example([("a@x.test", "", "", id_) for id_ in ("8", "", "7")] + [("b@x.test", "", "", "8")], 2)
 def test_wherever_batches_end_the_result_is_that_of_one_row_after_the_other(

@@ -205,6 +205,19 @@ def test_an_address_of_several_people_cannot_be_a_key(contacts: Contacts) -> Non
     assert errors(contacts, run) == [(2, "email", "several people have this email; import by another key")]
 
 
+def test_a_row_is_refused_once_however_much_is_wrong_with_it(contacts: Contacts) -> None:
+    for _ in range(2):
+        contacts.a_person("home@x.test")
+    contacts.a_person("a@x.test", external_id="1")
+    run = send(contacts, "email,external_id\nb@x.test,2\nhome@x.test,1\nHome@x.test,2\nc@x.test,2\n")
+    assert counts(run) == (4, 1, 0, 0, 3)
+    assert [(line, column) for line, column, _ in errors(contacts, run)] == [
+        (3, "email"),
+        (4, "email"),
+        (5, "external_id"),
+    ]
+
+
 def test_two_addresses_of_one_person_are_one_person(contacts: Contacts) -> None:
     made = contacts.a_person("a@x.test", "b@x.test", given_name="A")
     run = send(contacts, "email,given_name\na@x.test,B\nb@x.test,C\n")

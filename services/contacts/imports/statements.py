@@ -42,11 +42,14 @@ FIND_KNOWN = {
 
 KNOWN = text("SELECT line, person_id, matches FROM import_staged WHERE person_id IS NOT NULL ORDER BY line")
 
-EXTERNAL_ID_TAKEN = text("""
+# Rows whose external id somebody else has, or which give up the one that their person has.
+EXTERNAL_IDS = text("""
     SELECT line, owner FROM (
-        SELECT s.line, s.person_id, (SELECT p.id FROM person p WHERE p.external_id = s.external_id) AS owner
+        SELECT s.line, s.person_id, (SELECT p.id FROM person p WHERE p.external_id = s.external_id) AS owner,
+               coalesce((SELECT p.external_id <> s.external_id FROM person p WHERE p.id = s.person_id), false)
+                   AS releases
         FROM import_staged s WHERE s.external_id IS NOT NULL) AS claimed
-    WHERE owner <> coalesce(person_id, '00000000-0000-0000-0000-000000000000')""")
+    WHERE releases OR owner <> coalesce(person_id, '00000000-0000-0000-0000-000000000000') ORDER BY line""")
 
 LEAVE_OUT = text("DELETE FROM import_staged WHERE line = ANY(:lines)")
 

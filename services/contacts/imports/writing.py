@@ -5,6 +5,7 @@ run and are taken back, so that the report says what would have happened.
 """
 
 import csv
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import StringIO
@@ -71,7 +72,7 @@ def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, fa
     while waiting:
         rows, later = _first_of_each_key(waiting)
         _stage(session, rows)
-        found = _resolve(session, plan, rows)
+        found = _resolve(session, plan, rows, [row[LINE] for row in later])
         faults += found.faults
         left_out = found.postponed | {fault.line for fault in found.faults}
         if left_out:
@@ -111,7 +112,7 @@ def _stage(session: Session, rows: Sequence[Staged]) -> None:
         copy.write(lines.getvalue().encode())
 
 
-def _resolve(session: Session, plan: Plan, rows: Sequence[Staged]) -> _Round:
+def _resolve(session: Session, plan: Plan, rows: Sequence[Staged], waiting: Sequence[int]) -> _Round:
     """Find who is there already, and which rows must wait for the next round or cannot be taken."""
     found, lines = _Round(), dict[UUID, int]()
     session.execute(statements.FIND_KNOWN[plan.key])
@@ -124,15 +125,29 @@ def _resolve(session: Session, plan: Plan, rows: Sequence[Staged]) -> _Round:
             # Two addresses of one person are two keys in the file.
             found.postponed.add(line)
         lines.setdefault(person_id, line)
-    found.postponed |= _claimed_twice(rows)
+    refused = {fault.line for fault in found.faults}
+    found.postponed |= _claimed_twice(rows) - refused
     if any(row[EXTERNAL_ID] for row in rows):
-        for line, owner in session.execute(statements.EXTERNAL_ID_TAKEN):
-            if lines.get(owner, line) < line:
-                # An earlier row of this round may give the owner another one.
-                found.postponed.add(line)
-            elif line not in found.postponed:
-                found.faults.append(FaultError(line, "external_id", "belongs to another person"))
+        _settle_external_ids(session, found, lines, waiting)
     return found
+
+
+def _settle_external_ids(session: Session, found: _Round, lines: dict[UUID, int], waiting: Sequence[int]) -> None:
+    """Refuse the external ids of others, unless an earlier row may set them free; let none be set free too early.
+
+    `lines` is where each known person is in this round, `waiting` are the lines that come after the round.
+    """
+    refused = {fault.line for fault in found.faults}
+    first_waiting = min([*waiting, *found.postponed], default=sys.maxsize)
+    for line, owner in session.execute(statements.EXTERNAL_IDS):
+        taken = owner is not None and owner != found.known.get(line)
+        if line in found.postponed | refused:
+            continue
+        if first_waiting < line or (taken and lines.get(owner, line) < line):
+            found.postponed.add(line)
+            first_waiting = min(first_waiting, line)
+        elif taken:
+            found.faults.append(FaultError(line, "external_id", "belongs to another person"))
 
 
 def _claimed_twice(rows: Sequence[Staged]) -> set[int]:
