@@ -8,11 +8,13 @@ rolls back when it raises; nothing else in the product commits.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import psycopg
-from sqlalchemy import Engine, MetaData, create_engine
+from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
+from chassis.arrays import write_arrays_fast
 from chassis.errors import Unavailable
 from chassis.settings import settings
 
@@ -47,14 +49,25 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The connection pool; made at first use, since a fork must not share it."""
-        return create_engine(
+        return self._pool()
+
+    @cached_property
+    def _reading(self) -> Engine:
+        """The pool of connections that open no transactions."""
+        return self._pool(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+
+    def _pool(self, **options: Any) -> Engine:
+        engine = create_engine(
             database_url(self.service),
             pool_size=settings().database_pool,
             max_overflow=0,
             # Errors end up in logs, and the values of a statement may be personal.
             hide_parameters=True,
             connect_args={"application_name": f"denda-{self.service}", "connect_timeout": 5},
+            **options,
         )
+        event.listen(engine, "connect", lambda connection, _: write_arrays_fast(connection))
+        return engine
 
     @cached_property
     def _sessions(self) -> sessionmaker[Session]:
@@ -72,24 +85,21 @@ class Database:
 
         A session with BEGIN and COMMIT takes ten times as long as such a statement, and SQLAlchemy alone three times.
         """
-        pooled = self.engine.raw_connection()
+        pooled = self._reading.raw_connection()
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.Connection)
         try:
-            connection.autocommit = True
             yield connection
         except psycopg.OperationalError as error:
             if connection.closed:
                 pooled.invalidate()
             raise Unavailable("The database does not answer; try again in a moment.") from error
         finally:
-            if not connection.closed:
-                connection.autocommit = False
             pooled.close()
 
     def close(self) -> None:
-        """Close the pool; the next use opens a new one."""
-        if "engine" in self.__dict__:
-            self.engine.dispose()
-        self.__dict__.pop("engine", None)
+        """Close the pools; the next use opens new ones."""
+        for name in ("engine", "_reading"):
+            if engine := self.__dict__.pop(name, None):
+                engine.dispose()
         self.__dict__.pop("_sessions", None)
