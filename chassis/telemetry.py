@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 from opentelemetry import trace
+from opentelemetry.context import Context
 from opentelemetry.propagate import extract, inject
 from prometheus_client import Histogram, start_http_server
 
@@ -75,6 +76,6 @@ def traceparent() -> str:
     return carrier.get("traceparent", "")
 
 
-def context_from(parent: str) -> Any:
+def context_from(parent: str) -> Context:
     """The OpenTelemetry context that a W3C `traceparent` names."""
-    return extract({"traceparent": parent} if parent else {})
+    return extract({"traceparent": parent}) if parent else Context()
