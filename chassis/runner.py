@@ -6,6 +6,7 @@ empties the outbox last; all within `shutdown_seconds`.
 """
 
 import contextvars
+import gc
 import signal
 import threading
 import time
@@ -141,8 +142,20 @@ def running(
         yield
 
 
+def _settle_memory() -> None:
+    """Leave what was loaded at the start out of every later garbage collection, and collect less often.
+
+    A batch of events makes thousands of objects that reference counts free; each collection among them would look
+    through the half a million of the libraries again, which takes a third of a batch's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
 def wait_for_signal() -> None:
     """Return when SIGTERM or SIGINT arrives; a second one ends the process at once."""
+    _settle_memory()
     told = threading.Event()
 
     def stop(number: int, _frame: object) -> None:

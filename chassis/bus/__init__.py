@@ -18,7 +18,7 @@ RECONNECT_DELAYS = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # An event whose consumer dies this often without a word is taken for what kills it.
 DELIVERY_LIMIT = 50
 # Most deliveries handed over at once, and about how many bytes: large events come in smaller batches.
-BATCH = 500
+BATCH = 1000
 BATCH_BYTES = 2 * 1024 * 1024
 
 

@@ -29,7 +29,7 @@ log = structlog.get_logger(__name__)
 logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 # Most messages sent and not yet confirmed.
-WINDOW = 500
+WINDOW = 2000
 # Seconds to wait for a connection, and for the broker to confirm a window.
 CONNECT_SECONDS = 2.0
 CONFIRM_SECONDS = 10.0
@@ -286,8 +286,10 @@ class Inflow:
             return []
         for _ in range(LINGER_TURNS):
             before = self._waiting.qsize()
+            if before >= BATCH:
+                break
             time.sleep(LINGER_SECONDS)
-            if not before < self._waiting.qsize() < BATCH:
+            if self._waiting.qsize() == before:
                 break
         while len(batch) < BATCH and not self._waiting.empty():
             batch.append(self._waiting.get())

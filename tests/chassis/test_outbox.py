@@ -90,13 +90,13 @@ def test_events_carry_the_trace_and_the_correlation_id_of_the_call_that_made_the
 
 
 def test_events_leave_in_the_order_in_which_they_were_recorded(database: Database) -> None:
-    events = [PersonDeleted(person_id=f"{number}") for number in range(1200)]
+    events = [PersonDeleted(person_id=f"{number}") for number in range(4800)]
     with database.transaction() as session:
         record_all(session, [(event, "") for event in events])
     bus = RememberingBus()
-    assert [relay(database, bus) for _ in range(4)] == [500, 500, 200, 0]
+    assert [relay(database, bus) for _ in range(4)] == [2000, 2000, 800, 0]
     assert [envelope.body for envelope in bus.published] == [event.SerializeToString() for event in events]
-    assert len({envelope.id for envelope in bus.published}) == 1200
+    assert len({envelope.id for envelope in bus.published}) == 4800
 
 
 def test_large_events_leave_in_small_batches(database: Database) -> None:
@@ -142,7 +142,7 @@ def test_what_waits_does_not_hold_up_what_can_leave(database: Database) -> None:
 
 def test_two_relays_never_take_the_same_event(database: Database) -> None:
     with database.transaction() as session:
-        record_all(session, [(PersonDeleted(person_id=f"{number}"), "") for number in range(600)])
+        record_all(session, [(PersonDeleted(person_id=f"{number}"), "") for number in range(2400)])
     second = RememberingBus()
 
     class SlowBus(RememberingBus):
@@ -151,9 +151,9 @@ def test_two_relays_never_take_the_same_event(database: Database) -> None:
             return super().publish(envelopes)
 
     first = SlowBus()
-    assert relay(database, first) == 500
+    assert relay(database, first) == 2000
     assert len(second.published) == 100
-    assert len({envelope.id for envelope in first.published + second.published}) == 600
+    assert len({envelope.id for envelope in first.published + second.published}) == 2400
 
 
 def test_the_rows_of_a_relay_that_died_are_taken_when_its_lease_has_run_out(database: Database) -> None:
