@@ -18,18 +18,28 @@ from tests.support.world import World
 
 COUNT = 50_000
 STEP = 5_000
+PROMISED = 5_000
 
 
 def measure(world: World) -> None:
-    """Record clicks in the outbox of campaigns until each of them is on a timeline in contacts."""
+    """From the commit of clicks in the outbox of campaigns until each of them is on a timeline in contacts."""
     events = _clicks(world)
     limit = COUNT / _bare_seconds(world.node.url, [event.SerializeToString() for event in events])
-    with world.tables("contacts") as contacts, stopwatch() as watch:
+    with world.tables("campaigns") as campaigns, world.tables("contacts") as contacts:
         _record(world, events)
-        while contacts.execute("SELECT count(*) FROM activity WHERE kind = 'click'").fetchone() != (COUNT,):
-            time.sleep(0.05)
-    figure = Figure(f"{COUNT:,} events to effect", COUNT / watch.seconds, "bare pika, both ways", limit, 0.0, "events")
-    show([figure])
+        with stopwatch() as watch:
+            # To count the effects takes the machine's time, so not before the outbox is empty.
+            while campaigns.execute("SELECT seq FROM outbox LIMIT 1").fetchone():
+                time.sleep(0.05)
+            while contacts.execute("SELECT count(*) FROM activity WHERE kind = 'click'").fetchone() != (COUNT,):
+                time.sleep(0.05)
+    name, rate = f"{COUNT:,} events to effect", COUNT / watch.seconds
+    show(
+        [
+            Figure(name, rate, "what is promised", PROMISED, 1.0, "events"),
+            Figure(name, rate, "bare pika, both ways", limit, 0.5, "events"),
+        ]
+    )
 
 
 def _clicks(world: World) -> list[EngagementsRecorded]:
@@ -56,8 +66,9 @@ def _clicks(world: World) -> list[EngagementsRecorded]:
 def _record(world: World, events: list[EngagementsRecorded]) -> None:
     url = world.database.url.replace("{service}", "campaigns").replace("postgresql://", "postgresql+psycopg://")
     engine = create_engine(url)
-    for start in range(0, len(events), STEP):
-        with Session(engine) as session, session.begin():
+    # One transaction, so that the relay sees them all at once and the way alone is measured.
+    with Session(engine) as session, session.begin():
+        for start in range(0, len(events), STEP):
             record_all(session, [(event, event.engagements[0].person_id) for event in events[start : start + STEP]])
     engine.dispose()
 

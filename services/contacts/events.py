@@ -26,8 +26,8 @@ def on_engagements_recorded(session: Session, events: Sequence[EngagementsRecord
     """Put opens and clicks on the timeline."""
     engagements = [one for event in events for one in event.engagements if one.person_id]
     timeline.merge(session, [_engagement(one) for one in engagements])
-    names = {UUID(one.campaign_id): one.campaign_name for one in engagements if one.campaign_id}
-    timeline.learn_campaigns(session, names)
+    names = {one.campaign_id: one.campaign_name for one in engagements if one.campaign_id}
+    timeline.learn_campaigns(session, {UUID(campaign_id): name for campaign_id, name in names.items()})
 
 
 def on_recipients_planned(session: Session, events: Sequence[RecipientsPlanned]) -> None:
@@ -39,24 +39,24 @@ def on_message_received(session: Session, events: Sequence[MessageReceived]) -> 
     """Put answers on the timeline of whom they are from: an unknown sender is looked up by the address."""
     happenings = []
     for event in events:
-        person_id = _optional(event.person_id) or addresses.only_owner(session, event.from_address)
+        person_id = event.person_id or addresses.only_owner(session, event.from_address)
         if person_id:
-            happenings.append(_reply(event, person_id))
+            happenings.append(_reply(event, str(person_id)))
     timeline.merge(session, happenings)
 
 
 def _message(change: MessageChange) -> Happening:
     state = MessageState.Name(change.state).removeprefix("MESSAGE_STATE_").lower()
     return Happening(
-        person_id=UUID(change.person_id),
-        id=UUID(change.message_id),
+        person_id=change.person_id,
+        id=change.message_id,
         kind="message",
         channel=change.channel,
         summary=change.summary,
         time=_time(change.time),
         state="complained" if change.complained else state,
-        campaign_id=_optional(change.campaign_id),
-        message_id=UUID(change.message_id),
+        campaign_id=change.campaign_id or None,
+        message_id=change.message_id,
         version=change.version,
     )
 
@@ -64,32 +64,28 @@ def _message(change: MessageChange) -> Happening:
 def _engagement(one: Engagement) -> Happening:
     opened = one.kind == Engagement.KIND_OPEN
     return Happening(
-        person_id=UUID(one.person_id),
-        id=UUID(one.id),
+        person_id=one.person_id,
+        id=one.id,
         kind="open" if opened else "click",
         channel=one.channel,
         summary=one.url,
         time=_time(one.time),
-        campaign_id=_optional(one.campaign_id),
-        message_id=_optional(one.message_id),
+        campaign_id=one.campaign_id or None,
+        message_id=one.message_id or None,
     )
 
 
-def _reply(event: MessageReceived, person_id: UUID) -> Happening:
+def _reply(event: MessageReceived, person_id: str) -> Happening:
     return Happening(
         person_id=person_id,
-        id=UUID(event.id),
+        id=event.id,
         kind="reply",
         channel=event.channel,
         summary=event.subject or event.text,
         time=_time(event.time),
-        campaign_id=_optional(event.campaign_id),
-        message_id=_optional(event.in_reply_to_message_id),
+        campaign_id=event.campaign_id or None,
+        message_id=event.in_reply_to_message_id or None,
     )
-
-
-def _optional(value: str) -> UUID | None:
-    return UUID(value) if value else None
 
 
 def _time(time: Timestamp) -> datetime:

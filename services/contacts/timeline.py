@@ -6,9 +6,8 @@ left (or was decided not to), which later receipts do not move.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Row, Select, Text, Uuid, case, cast, func, literal, null, select, text, union_all
@@ -48,25 +47,24 @@ _MERGE = text("""
     WHERE excluded.version > activity.version""")
 
 
-@dataclass(frozen=True)
-class Happening:
-    """Something that happened with a person, as an event tells it."""
+class Happening(NamedTuple):
+    """Something that happened with a person, as an event tells it; the ids are UUIDs as text, as events have them."""
 
-    person_id: UUID
-    id: UUID
+    person_id: str
+    id: str
     kind: str
     channel: int
     summary: str
     time: datetime
     state: str = ""
-    campaign_id: UUID | None = None
-    message_id: UUID | None = None
+    campaign_id: str | None = None
+    message_id: str | None = None
     version: int = 0
 
 
 def merge(session: Session, happenings: Sequence[Happening]) -> None:
     """Add what happened, in one statement; of a thing told several times the highest version stays."""
-    newest: dict[tuple[UUID, UUID], Happening] = {}
+    newest: dict[tuple[str, str], Happening] = {}
     for happening in happenings:
         key = (happening.person_id, happening.id)
         if key not in newest or newest[key].version < happening.version:

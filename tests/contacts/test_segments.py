@@ -56,7 +56,7 @@ def people(contacts: Contacts) -> Contacts:
 def happened(person_id: UUID, kind: str, state: str = "", campaign: UUID = SPRING) -> None:
     time = datetime.now(UTC) - timedelta(days=5)
     with database.transaction() as session:
-        one = Happening(person_id, uuid4(), kind, 1, "", time, state, campaign, uuid4())
+        one = Happening(str(person_id), str(uuid4()), kind, 1, "", time, state, str(campaign), str(uuid4()))
         timeline.merge(session, [one])
 
 

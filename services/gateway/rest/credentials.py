@@ -37,7 +37,7 @@ def authorization(headers: Headers) -> str:
 
 def _is_plain(text: str) -> bool:
     """Whether it can travel as metadata: visible ASCII without spaces."""
-    return len(text) <= LONGEST and all("!" <= sign <= "~" for sign in text)
+    return len(text) <= LONGEST and text.isascii() and text.isprintable() and " " not in text
 
 
 def _token_for(secret: str) -> str:
