@@ -92,7 +92,9 @@ class Database:
             yield connection
         except psycopg.OperationalError as error:
             if connection.closed:
-                pooled.invalidate()
+                # A server that was restarted has ended all connections, so nobody else need find that out by failing.
+                for engine in (self.engine, self._reading):
+                    engine.dispose(close=False)
             raise Unavailable("The database does not answer; try again in a moment.") from error
         finally:
             pooled.close()

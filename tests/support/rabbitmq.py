@@ -112,8 +112,6 @@ class RabbitNode:
             "RABBITMQ_CONF_ENV_FILE": str(self.folder / "no-such-file"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "enabled_plugins"),
             "RABBITMQ_LOGS": "-",
-            # Its threads do not spin while they wait, which on few cores takes time from everybody else.
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
         }
 
     def _wait(self, seconds: float = 90) -> None:
