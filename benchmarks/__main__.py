@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import calls, campaigns, events, imports, inbound, tickets
+from benchmarks import calls, campaigns, events, imports
 from benchmarks.report import console
 from tests.support.world import world
 
@@ -12,8 +12,6 @@ MEASURES = {
     "calls": calls.measure,
     "events": events.measure,
     "campaigns": campaigns.measure,
-    "inbound": inbound.measure,
-    "tickets": tickets.measure,
     "course": campaigns.course,
 }
 

@@ -1,1 +1,0 @@
-"""Door: gRPC, a file for each of the service's gRPC services."""
