@@ -5,12 +5,16 @@ One request, one event or one job is one transaction, opened at the door with
 rolls back when it raises; nothing else in the product commits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
 import psycopg
+from psycopg.adapt import Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq.abc import PGresult
 from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -53,7 +57,7 @@ class Database:
 
     @cached_property
     def _reading(self) -> Engine:
-        """The pool of connections that open no transactions."""
+        """The pool of connections that open no transactions, which `lookup` uses."""
         return self._pool(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
     def _pool(self, **options: Any) -> Engine:
@@ -79,19 +83,19 @@ class Database:
         with self._sessions.begin() as session:
             yield session
 
-    @contextmanager
-    def reading(self) -> Iterator[psycopg.Connection]:
-        """A bare connection for a single small statement that reads, on the hottest paths.
+    def lookup(self, statement: str, *parameters: str) -> list[tuple[Any, ...]]:
+        """The rows of one small statement with `$1`, `$2` … that reads, for the hottest paths.
 
-        A session with BEGIN and COMMIT takes ten times as long as such a statement, and SQLAlchemy alone three times.
+        It is prepared once a connection and goes to libpq as it is: a session with BEGIN and COMMIT takes ten times as
+        long, SQLAlchemy alone three times and a cursor twice. Raises Unavailable when the database does not answer.
         """
         pooled = self._reading.raw_connection()
         connection = pooled.driver_connection
         assert isinstance(connection, psycopg.Connection)
         try:
-            yield connection
+            return _looked_up(connection, pooled.info, statement, parameters)
         except psycopg.OperationalError as error:
-            if connection.closed:
+            if connection.pgconn.status != ConnStatus.OK:
                 # A server that was restarted has ended all connections, so nobody else need find that out by failing.
                 for engine in (self.engine, self._reading):
                     engine.dispose(close=False)
@@ -105,3 +109,24 @@ class Database:
             if engine := self.__dict__.pop(name, None):
                 engine.dispose()
         self.__dict__.pop("_sessions", None)
+
+
+def _looked_up(
+    connection: psycopg.Connection, prepared: dict[Any, Any], statement: str, parameters: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """The rows of a statement; `prepared` has the names of those that the connection knows."""
+    name = prepared.get(statement)
+    if name is None:
+        name = f"lookup_{len(prepared)}".encode()
+        _require(connection.pgconn.prepare(name, statement.encode()), ExecStatus.COMMAND_OK)
+        prepared[statement] = name
+    result = connection.pgconn.exec_prepared(name, [parameter.encode() for parameter in parameters])
+    _require(result, ExecStatus.TUPLES_OK)
+    typed = Transformer(connection)
+    typed.set_pgresult(result)
+    return typed.load_rows(0, result.ntuples, tuple)
+
+
+def _require(result: PGresult, wanted: ExecStatus) -> None:
+    if result.status != wanted:
+        raise error_from_result(result)

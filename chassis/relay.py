@@ -74,10 +74,9 @@ def relay_once(database: Database, bus: Bus) -> int:
 
 def _is_waiting(database: Database) -> bool:
     """Whether the outbox holds anything; it seldom does, so the question has to be cheap."""
-    with database.reading() as connection:
-        oldest = connection.execute(_OLDEST).fetchone()
-    LAG.labels(database.service).set((clock.now() - oldest[0]).total_seconds() if oldest else 0)
-    return oldest is not None
+    oldest = database.lookup(_OLDEST)
+    LAG.labels(database.service).set((clock.now() - oldest[0][0]).total_seconds() if oldest else 0)
+    return bool(oldest)
 
 
 def _count(counter: Counter, service: str, rows: list[Row[Any]]) -> None:

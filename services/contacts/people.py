@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import psycopg
-from psycopg.rows import namedtuple_row
-from sqlalchemy import Dialect, bindparam, delete, select
-from sqlalchemy.dialects.postgresql import psycopg as psycopg_dialect
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,7 +19,7 @@ from denda.contacts.v1 import events_pb2
 from services.contacts import addresses, attributes, criteria, requests, texts
 from services.contacts.addresses import Contact
 from services.contacts.attributes import Types, Value
-from services.contacts.models import Address, AddressKind, Person
+from services.contacts.models import AddressKind, Person, database
 
 TEXT_FIELDS = ("external_id", "given_name", "family_name", "display_name", "lifecycle_stage")
 
@@ -35,14 +34,31 @@ _NORMALISED: dict[str, Callable[[Any], Any]] = {
 Known = tuple[Person, Sequence[Contact]]
 Shown = tuple[Any, Sequence[Contact]]
 
-_WITH_ADDRESSES = (
-    select(*Person.__table__.columns, Address.kind, Address.value, Address.label)
-    .outerjoin(Address, Address.person_id == Person.id)
-    .where(Person.id == bindparam("person_id"))
-    .order_by(Address.kind, Address.position)
-)
-_DIALECT: Dialect = psycopg_dialect.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
-_READ = str(_WITH_ADDRESSES.compile(dialect=_DIALECT)).encode()
+
+class _Row(NamedTuple):
+    """A person beside one of the addresses, by the names of their columns."""
+
+    id: UUID
+    external_id: str | None
+    given_name: str
+    family_name: str
+    display_name: str
+    language: str
+    time_zone: str
+    lifecycle_stage: str
+    tags: list[str]
+    attributes: dict[str, Any]
+    version: int
+    create_time: datetime
+    update_time: datetime
+    kind: int | None
+    value: str
+    label: str
+    position: int
+
+
+# Only names of our own are put together here.
+_READ = f"SELECT {', '.join(_Row._fields)} FROM person LEFT JOIN address ON person_id = id WHERE id = $1"  # noqa: S608
 
 
 @dataclass
@@ -127,13 +143,16 @@ def get(session: Session, person_id: UUID) -> Known:
     return person, addresses.of_people(session, [person_id]).get(person_id, [])
 
 
-def read(connection: psycopg.Connection, person_id: UUID) -> Shown:
+def read(person_id: UUID) -> Shown:
     """A person as `get` answers it, in one bare statement. Raises NotFound."""
-    with connection.cursor(row_factory=namedtuple_row) as cursor:
-        rows: list[Any] = cursor.execute(_READ, {"person_id": person_id}).fetchall()
+    rows = [_Row(*row) for row in database.lookup(_READ, person_id.hex)]
     if not rows:
         raise NotFound("person", person_id)
-    contacts = [Contact(AddressKind(row.kind), row.value, row.label) for row in rows if row.kind is not None]
+    contacts = [
+        Contact(AddressKind(row.kind), row.value, row.label)
+        for row in sorted(rows, key=attrgetter("kind", "position"))
+        if row.kind is not None
+    ]
     return rows[0], contacts
 
 
