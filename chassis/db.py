@@ -97,8 +97,9 @@ class Database:
         except psycopg.OperationalError as error:
             if connection.pgconn.status != ConnStatus.OK:
                 # A server that was restarted has ended all connections, so nobody else need find that out by failing.
+                pooled.invalidate()
                 for engine in (self.engine, self._reading):
-                    engine.dispose(close=False)
+                    engine.dispose()
             raise Unavailable("The database does not answer; try again in a moment.") from error
         finally:
             pooled.close()
