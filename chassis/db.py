@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 from psycopg.adapt import Transformer
 from psycopg.errors import error_from_result
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 from sqlalchemy import Engine, MetaData, create_engine, event
 from sqlalchemy.orm import Session, sessionmaker
@@ -95,11 +95,10 @@ class Database:
         try:
             return _looked_up(connection, pooled.info, statement, parameters)
         except psycopg.OperationalError as error:
-            if connection.pgconn.status != ConnStatus.OK:
-                # A server that was restarted has ended all connections, so nobody else need find that out by failing.
-                pooled.invalidate()
-                for engine in (self.engine, self._reading):
-                    engine.dispose()
+            # A server that was restarted has ended all connections, so nobody else need find that out by failing.
+            pooled.invalidate()
+            for engine in (self.engine, self._reading):
+                engine.dispose()
             raise Unavailable("The database does not answer; try again in a moment.") from error
         finally:
             pooled.close()

@@ -31,7 +31,7 @@ def patiently(call: Callable[[], Answer], seconds: float = 60) -> Answer:
 
 def results_at_the_end(world: World, campaign_id: str, seconds: float) -> campaign_pb2.Results:
     """The results once the campaign is finished; fails when it does not finish in time."""
-    stub = CampaignsServiceStub(world.installation.channel("campaigns"))
+    stub = CampaignsServiceStub(patiently(lambda: world.installation.channel("campaigns")))
     finished = campaign_pb2.Campaign.STATE_FINISHED
     until = time.monotonic() + seconds
     get = campaigns_service_pb2.GetCampaignRequest(id=campaign_id)
@@ -47,7 +47,7 @@ def results_at_the_end(world: World, campaign_id: str, seconds: float) -> campai
 
 def ledger(world: World, campaign_id: str) -> dict[str, "campaigns_service_pb2.Recipient"]:
     """Every row of the ledger by person id."""
-    stub = CampaignsServiceStub(world.installation.channel("campaigns"))
+    stub = CampaignsServiceStub(patiently(lambda: world.installation.channel("campaigns")))
     rows: dict[str, campaigns_service_pb2.Recipient] = {}
     token = ""
     while True:
