@@ -53,17 +53,17 @@ class Database:
     @cached_property
     def engine(self) -> Engine:
         """The connection pool; made at first use, since a fork must not share it."""
-        return self._pool()
+        return self._pool(settings().database_pool - _lookups())
 
     @cached_property
     def _reading(self) -> Engine:
         """The pool of connections that open no transactions, which `lookup` uses."""
-        return self._pool(isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
+        return self._pool(_lookups(), isolation_level="AUTOCOMMIT", pool_reset_on_return=None)
 
-    def _pool(self, **options: Any) -> Engine:
+    def _pool(self, connections: int, **options: Any) -> Engine:
         engine = create_engine(
             database_url(self.service),
-            pool_size=settings().database_pool,
+            pool_size=connections,
             max_overflow=0,
             # Errors end up in logs, and the values of a statement may be personal.
             hide_parameters=True,
@@ -109,6 +109,11 @@ class Database:
             if engine := self.__dict__.pop(name, None):
                 engine.dispose()
         self.__dict__.pop("_sessions", None)
+
+
+def _lookups() -> int:
+    """How many of a service's connections are for lookups, which are over in no time."""
+    return max(1, settings().database_pool // 4)
 
 
 def _looked_up(

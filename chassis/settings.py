@@ -22,7 +22,7 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="PostgreSQL URL; `{service}` in it becomes the service's name. Empty: the embedded database."
     )
-    database_pool: int = Field(20, ge=1, description="Most database connections one service opens in one process.")
+    database_pool: int = Field(20, ge=2, description="Most database connections one service opens in one process.")
     bus_url: str = Field(
         "",
         validation_alias=AliasChoices("DENDA_BUS_URL", "AMQP_URL"),
