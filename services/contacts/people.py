@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from chassis.db import Database
 from chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Violation
 from chassis.outbox import record
 from chassis.paging import PageRequest, paginate
@@ -19,7 +20,7 @@ from denda.contacts.v1 import events_pb2
 from services.contacts import addresses, attributes, criteria, requests, texts
 from services.contacts.addresses import Contact
 from services.contacts.attributes import Types, Value
-from services.contacts.models import AddressKind, Person, database
+from services.contacts.models import AddressKind, Person
 
 TEXT_FIELDS = ("external_id", "given_name", "family_name", "display_name", "lifecycle_stage")
 
@@ -143,7 +144,7 @@ def get(session: Session, person_id: UUID) -> Known:
     return person, addresses.of_people(session, [person_id]).get(person_id, [])
 
 
-def read(person_id: UUID) -> Shown:
+def read(database: Database, person_id: UUID) -> Shown:
     """A person as `get` answers it, in one bare statement. Raises NotFound."""
     rows = [_Row(*row) for row in database.lookup(_READ, person_id.hex)]
     if not rows:

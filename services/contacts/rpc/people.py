@@ -19,7 +19,7 @@ class PeopleServicer(grpc_pb.PeopleServiceServicer):
             return person_to_proto(people.create(session, fields, request.request_id))
 
     def GetPerson(self, request: pb.GetPersonRequest, context: Call) -> Person:
-        return person_to_proto(people.read(parse_id(request.id)))
+        return person_to_proto(people.read(database, parse_id(request.id)))
 
     def BatchGetPeople(self, request: pb.BatchGetPeopleRequest, context: Call) -> pb.BatchGetPeopleResponse:
         ids = [parse_id(value, "ids") for value in request.ids]
