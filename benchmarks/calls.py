@@ -30,12 +30,14 @@ def measure(world: World) -> None:
         grpc.insecure_channel(installation.address("contacts")) as channel,
     ):
         get = PeopleServiceStub(channel).GetPerson
-        seconds = {"person": 0.0, "empty": 0.0, "rest": 0.0}
-        for warm in [False] + ROUNDS * [True]:
-            seconds["empty"] += warm * _seconds(lambda _: empty(Empty()))
-            seconds["person"] += warm * _seconds(lambda number: get(requests[number % len(requests)], metadata=token))
-            seconds["rest"] += warm * _seconds(by_rest)
-    rate, limit, rest = (ROUNDS * CALLS / seconds[name] for name in ("person", "empty", "rest"))
+        calls: list[Callable[[int], object]] = [
+            lambda number: get(requests[number % len(requests)], metadata=token),
+            lambda _: empty(Empty()),
+            by_rest,
+        ]
+        # The first round warms up and does not count.
+        rounds = [[_seconds(call) for call in calls] for _ in range(1 + ROUNDS)][1:]
+    rate, limit, rest = (ROUNDS * CALLS / sum(seconds) for seconds in zip(*rounds, strict=True))
     show(
         [
             Figure("GetPerson", rate, "an empty gRPC method", limit, 0.5, "calls"),

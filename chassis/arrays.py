@@ -1,6 +1,6 @@
 """How lists of plain values are written for PostgreSQL: each statement that takes a batch sends some.
 
-psycopg asks a dumper for every single value; here a list is written by one comprehension, five times as fast.
+psycopg asks a dumper for every single value; here a list is written by one comprehension, several times as fast.
 The text form is that of https://www.postgresql.org/docs/current/arrays.html#ARRAYS-IO.
 """
 

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from chassis.bus import Bus, Delivery, Envelope
 from chassis.ids import new_id
-
-Found = TypeVar("Found")
 
 
 def an_envelope(event_type: str = "contacts.person.deleted.v1", **changes: Any) -> Envelope:
@@ -44,10 +42,9 @@ def consuming(bus: Bus, queue: str, handle: Callable[[list[Delivery]], None]) ->
     assert not thread.is_alive()
 
 
-def eventually(true: Callable[[], Found], seconds: float = 60) -> Found:
-    """What the condition answers, as soon as it holds; the limit is far beyond what any machine needs."""
+def eventually(true: Callable[[], Any], seconds: float = 60) -> None:
+    """Return as soon as the condition holds; the limit is far beyond what any machine needs."""
     until = time.monotonic() + seconds
-    while not (found := true()):
+    while not true():
         assert time.monotonic() < until, "it never became true"
         time.sleep(0.02)
-    return found
