@@ -4,7 +4,7 @@ import sys
 
 from benchmarks import calls, campaigns, events, imports
 from benchmarks.report import console
-from tests.support.world import world
+from tests.kit.world import world
 
 # Imports come first: the others use the people that it leaves.
 MEASURES = {

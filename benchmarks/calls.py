@@ -13,7 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 from benchmarks.report import Figure, show, stopwatch
 from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
-from tests.support.world import World
+from tests.kit.world import World
 
 ROUNDS, CALLS = 25, 200
 

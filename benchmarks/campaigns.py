@@ -10,9 +10,9 @@ import time
 from rich.table import Table
 
 from benchmarks.report import Figure, console, show, stopwatch
-from tests.support.broadcast import finish, launch, run
-from tests.support.smtp import Mail, SmtpSink
-from tests.support.world import World
+from tests.kit.broadcast import finish, launch, run
+from tests.kit.smtp import Mail, SmtpSink
+from tests.kit.world import World
 
 SAMPLE, COUNT, COURSE = 1_000, 50_000, 200_000
 SMALL, LARGE = 10_000, 100_000

@@ -14,7 +14,7 @@ from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded
 from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.types.v1.channel_pb2 import Channel
-from tests.support.world import World
+from tests.kit.world import World
 
 COUNT = 50_000
 STEP = 5_000

@@ -3,8 +3,8 @@
 import psycopg
 
 from benchmarks.report import Figure, show, stopwatch
-from tests.support.customers import define_attributes, import_people
-from tests.support.world import World
+from tests.kit.customers import define_attributes, import_people
+from tests.kit.world import World
 
 COUNT = 200_000
 TABLES = ("person", "address", "consent")

@@ -20,10 +20,10 @@ from psycopg import sql
 from chassis import clock, embedded
 from chassis.service import Service
 from chassis.settings import settings
-from tests.support.doors import Doors
-from tests.support.ports import free_offset
-from tests.support.rabbitmq import NotInstalledError, RabbitNode
-from tests.support.smtp import SmtpSink
+from tests.kit.doors import Doors
+from tests.kit.ports import free_offset
+from tests.kit.rabbitmq import NotInstalledError, RabbitNode
+from tests.kit.smtp import SmtpSink
 
 # What is written to these databases need not survive the test run.
 UNSAFE_AND_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}

@@ -8,7 +8,7 @@ import services
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
 from denda.campaigns.v1.tracking_service_pb2_grpc import TrackingServiceStub
 from tests.campaigns.neighbours import Neighbours, NeighbourServer, usual_neighbours
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 
 @pytest.fixture

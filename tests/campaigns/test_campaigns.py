@@ -20,7 +20,7 @@ from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import Neighbours
 from tests.campaigns.stories import a_change, a_draft, get, hear, launched, plan_all, planned, refused
 from tests.conftest import FrozenClock
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 
 def test_the_numbers_of_the_enums_are_those_of_the_contract() -> None:

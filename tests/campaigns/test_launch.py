@@ -15,7 +15,7 @@ from denda.types.v1.channel_pb2 import CHANNEL_SMS
 from services.campaigns.models import Campaign, TrackedLink, database
 from tests.campaigns.neighbours import Neighbours, a_candidate
 from tests.campaigns.stories import a_draft, get, launched, refused
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 
 def refusal(stub: CampaignsServiceStub, campaign: pb.Campaign) -> tuple[grpc.StatusCode, str]:

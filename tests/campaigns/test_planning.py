@@ -26,7 +26,7 @@ from tests.campaigns.stories import (
     results,
 )
 from tests.conftest import FrozenClock
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 
 @pytest.fixture

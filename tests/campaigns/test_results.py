@@ -17,7 +17,7 @@ from services.campaigns.models import Recipient, RecipientState, database
 from tests.campaigns.neighbours import Neighbours, a_candidate
 from tests.campaigns.stories import a_change, counted_statements, hear, launched, planned, refused
 from tests.campaigns.stories import results as results_of
-from tests.support.events import eventually
+from tests.kit.events import eventually
 
 LARGE, SMALL = UUID(int=1), UUID(int=2)
 

@@ -20,7 +20,7 @@ from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import person_id
 from tests.campaigns.stories import a_change, hear, message_of, planned, recipients, refused, results
 from tests.conftest import FrozenClock
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 

@@ -14,7 +14,7 @@ from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
 from services.campaigns import jobs, watch
 from tests.campaigns.stories import a_change, a_draft, get, hear, planned
-from tests.support.events import eventually
+from tests.kit.events import eventually
 
 
 @pytest.fixture(autouse=True)

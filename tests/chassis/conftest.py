@@ -10,7 +10,7 @@ from sqlalchemy import Column, Table, Text
 from chassis.bus import Bus, connect
 from chassis.db import Database, new_metadata
 from chassis.outbox import outbox_tables
-from tests.support.events import an_envelope
+from tests.kit.events import an_envelope
 
 # Short, and each longer than the one before.
 DELAYS = (0.3, 0.6, 1.2)

@@ -18,8 +18,8 @@ from chassis.errors import Unavailable
 from chassis.inbox import Consumer
 from denda.contacts.v1.events_pb2 import PersonDeleted
 from tests.chassis.conftest import DELAYS
-from tests.support.dying_consumer import a_service, write_effects
-from tests.support.events import an_envelope, consuming, eventually
+from tests.kit.dying_consumer import a_service, write_effects
+from tests.kit.events import an_envelope, consuming, eventually
 
 
 def a_person_deleted(person: str) -> bytes:
@@ -222,7 +222,7 @@ def test_a_consumer_killed_between_commit_and_acknowledgement_has_its_effect_onc
     bus.declare(consumer.queue, ["contacts.person.deleted.v1"])
     bus.publish([an_envelope(body=a_person_deleted(f"person-{number}")) for number in range(10)])
 
-    program = [sys.executable, "-m", "tests.support.dying_consumer", name, bus_url]
+    program = [sys.executable, "-m", "tests.kit.dying_consumer", name, bus_url]
     assert subprocess.run(program, timeout=60, check=False).returncode == -9
     written = effects(database)
     assert 0 < len(written) <= 10

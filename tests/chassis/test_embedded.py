@@ -15,7 +15,7 @@ import pytest
 from chassis import embedded
 from chassis.errors import FailedPrecondition, Unavailable
 from tests.conftest import UNSAFE_AND_FAST
-from tests.support.repository import ROOT
+from tests.kit.repository import ROOT
 
 KILLED_AFTER_START = """
 import os, signal, sys

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from chassis.clock import time_from
 from chassis.filters import FilterError, Type, matches, parse, predicate, stored_time, to_sql
 from chassis.filters.tree import STAR, And, Call, Literal, Not, Or, Path, Restriction
-from tests.support.things import JSON_TYPES, THINGS, fill, found, things_in
+from tests.kit.things import JSON_TYPES, THINGS, fill, found, things_in
 
 NOW = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 WORDS = st.sampled_from(

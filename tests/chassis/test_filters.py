@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from chassis.clock import time_from
 from chassis.filters import Field, FilterError, Function, Schema, Type, matches, parse, to_sql
 from chassis.filters.tree import Literal
-from tests.support.things import THINGS, Thing, fill, found, things_in
+from tests.kit.things import THINGS, Thing, fill, found, things_in
 
 NOW = datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
 

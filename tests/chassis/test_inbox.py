@@ -23,8 +23,8 @@ from chassis.events import event_type
 from chassis.inbox import Consumer, prune_inbox
 from chassis.outbox import CORRELATION_ID, inbox
 from denda.contacts.v1.events_pb2 import ConsentsChanged, PersonDeleted
-from tests.support.dying_consumer import a_service, write_effects
-from tests.support.events import an_envelope
+from tests.kit.dying_consumer import a_service, write_effects
+from tests.kit.events import an_envelope
 
 Handlers = dict[type[Message], Callable[[Session, Sequence[Any]], None]]
 

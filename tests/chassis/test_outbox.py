@@ -18,7 +18,7 @@ from chassis.outbox import CORRELATION_ID, outbox, record, record_all
 from chassis.relay import relay_once
 from denda.contacts.v1.events_pb2 import ConsentChange, ConsentsChanged, PersonDeleted
 from denda.contacts.v1.person_pb2 import Person
-from tests.support.events import consuming, eventually
+from tests.kit.events import consuming, eventually
 
 
 class RememberingBus:

@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 from chassis.bus import DELIVERY_LIMIT, Bus, Delivery, connect
 from chassis.bus.rabbit import RabbitBus
 from tests.chassis.conftest import DELAYS
-from tests.support.events import an_envelope, consuming, eventually
-from tests.support.rabbitmq import RabbitNode
+from tests.kit.events import an_envelope, consuming, eventually
+from tests.kit.rabbitmq import RabbitNode
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from denda.contacts.v1.segments_service_pb2_grpc import SegmentsServiceStub
 from denda.contacts.v1.timeline_service_pb2_grpc import TimelineServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, Channel
 from services.contacts.models import database
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 TYPES = {
     "text": AttributeDefinition.TYPE_STRING,

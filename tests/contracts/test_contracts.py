@@ -6,8 +6,8 @@ import inspect
 import pytest
 
 from chassis.access import Access, access_table
-from tests.support.doors import service_named
-from tests.support.repository import ROOT, services
+from tests.kit.doors import service_named
+from tests.kit.repository import ROOT, services
 
 PROTOS = sorted((ROOT / "proto" / "denda").rglob("*_service.proto"))
 

@@ -5,8 +5,8 @@ import ast
 import pytest
 
 from chassis.events import event_classes
-from tests.support.doors import service_named
-from tests.support.repository import python_files, services, tree_of
+from tests.kit.doors import service_named
+from tests.kit.repository import python_files, services, tree_of
 
 EVENTS = sorted(event_classes().items())
 

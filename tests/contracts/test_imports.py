@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.support.repository import ROOT, imports_of, python_files, services
+from tests.kit.repository import ROOT, imports_of, python_files, services
 
 # Rooms that speak with the outside or translate for those that do; everything else in a service is a capability or
 # a table.

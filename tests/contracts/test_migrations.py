@@ -8,8 +8,8 @@ from alembic.script import ScriptDirectory
 from chassis import migrations
 from chassis.migrations import MigrationsPending
 from chassis.service import Service
-from tests.support.doors import service_named
-from tests.support.repository import services
+from tests.kit.doors import service_named
+from tests.kit.repository import services
 
 
 @pytest.mark.parametrize("name", services())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.repository import ROOT
+from tests.kit.repository import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PATH = re.compile(r"`((?:chassis|services|proto|tests|deploy|docs|benchmarks|\.ci)/[\w./-]*)`")

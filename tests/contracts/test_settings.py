@@ -7,7 +7,7 @@ from pydantic import AliasChoices
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from tests.support.repository import ROOT
+from tests.kit.repository import ROOT
 
 
 def declared() -> dict[str, FieldInfo]:

@@ -3,7 +3,7 @@
 import ast
 from pathlib import Path
 
-from tests.support.repository import ROOT, python_files, tree_of
+from tests.kit.repository import ROOT, python_files, tree_of
 
 FOLDERS = ("chassis", "services", "tests", "proto", "benchmarks")
 EMPTY_NAMES = {"utils", "util", "helpers", "helper", "manager", "managers", "base", "common", "misc", "handlers"}

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.customers import define_attributes, import_people
-from tests.support.rabbitmq import NotInstalledError
-from tests.support.world import World, world
+from tests.kit.customers import define_attributes, import_people
+from tests.kit.rabbitmq import NotInstalledError
+from tests.kit.world import World, world
 
 # `make faults` runs the long ones.
 LONG = os.environ.get("DENDA_FAULTS") == "long"

@@ -9,7 +9,7 @@ import grpc
 
 from denda.campaigns.v1 import campaign_pb2, campaigns_service_pb2
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
-from tests.support.world import World
+from tests.kit.world import World
 
 Answer = TypeVar("Answer")
 

@@ -7,8 +7,8 @@ import pytest
 
 from tests.faults.conftest import LONG, PEOPLE
 from tests.faults.promise import assert_kept, patiently
-from tests.support.broadcast import launch
-from tests.support.world import World
+from tests.kit.broadcast import launch
+from tests.kit.world import World
 
 KILLS = 20 if LONG else 4
 VICTIMS = ("notifications", "campaigns", "contacts", "identity")

@@ -20,7 +20,7 @@ from services.campaigns.models import database as campaigns_database
 from services.gateway.app import create_app
 from services.gateway.clients import Topic
 from services.gateway.public.subscriptions import Subscription, token_of
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 Serve = Callable[..., Doors]
 TARGET = "https://shop.example/spring?offer=1&lang=eu"

@@ -5,7 +5,7 @@ from flask.testing import FlaskClient
 
 from chassis.signing import sign
 from tests.gateway.conftest import TARGET, a_tracked_link, the_recipient
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
 

@@ -21,7 +21,7 @@ from services.gateway.rest.bindings import Binding, bindings
 from services.gateway.service import Gateway
 from tests.gateway.conftest import Serve
 from tests.gateway.test_pages import Document
-from tests.support.tokens import a_token
+from tests.kit.tokens import a_token
 
 # Nothing lists imports, and a made-up secret opens nothing.
 REFUSED = {

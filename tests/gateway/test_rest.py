@@ -13,7 +13,7 @@ from services.gateway.rest.bindings import bindings, find
 from services.gateway.rest.calls import LONGEST
 from services.gateway.settings import gateway_settings
 from tests.gateway.conftest import Serve
-from tests.support.tokens import a_token
+from tests.kit.tokens import a_token
 
 PROBLEM = "application/problem+json"
 

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from services.gateway.app import create_app
 from tests.gateway.conftest import Serve
-from tests.support.tokens import a_token
+from tests.kit.tokens import a_token
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 # For each call, so that all of them take some seconds.

@@ -20,7 +20,7 @@ from services.gateway.health import stopping
 from services.gateway.rest import streams
 from services.gateway.service import Gateway
 from services.gateway.settings import gateway_settings
-from tests.support.tokens import a_token
+from tests.kit.tokens import a_token
 
 PLACE = "/v1/campaigns/018f0000-0000-7000-8000-000000000001:watch"
 

@@ -22,8 +22,8 @@ from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services import address, public_url
 from services.gateway.service import EDGE
-from tests.support.smtp import SmtpSink
-from tests.support.tokens import a_token, trusting
+from tests.kit.smtp import SmtpSink
+from tests.kit.tokens import a_token, trusting
 
 Stub = TypeVar("Stub")
 SERVICES = ("identity", "contacts", "campaigns", "notifications")

@@ -23,7 +23,7 @@ from denda.notifications.v1 import templates_service_pb2 as templates
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from tests.journeys.conftest import Shop
-from tests.support.events import eventually
+from tests.kit.events import eventually
 
 # Sender threads leave their connections to the relay behind, as a process that ends does.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from tests.journeys.conftest import Shop
 from tests.journeys.test_campaign import Marketer, import_customers
-from tests.support.events import eventually
+from tests.kit.events import eventually
 
 # Sender threads leave their connections to the relay behind, as a process that ends does.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")

@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
 from services.notifications.models import Message, Outgoing, database
 from services.notifications.states import Skip, State
 from tests.conftest import FrozenClock
+from tests.kit.doors import Doors
 from tests.notifications.things import (
     a_plan,
     a_recipient,
@@ -26,7 +27,6 @@ from tests.notifications.things import (
     messages_stub,
     sent,
 )
-from tests.support.doors import Doors
 
 
 def suppressions_stub(doors: Doors, role: str = "marketer") -> SuppressionsServiceStub:

@@ -6,8 +6,8 @@ from sqlalchemy import select, text
 from services.notifications.ledger import claims
 from services.notifications.ledger.record import RECORD
 from services.notifications.models import Message, Outgoing, database
+from tests.kit.doors import Doors
 from tests.notifications.things import a_plan, a_template, accepted
-from tests.support.doors import Doors
 
 
 @pytest.fixture

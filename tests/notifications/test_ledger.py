@@ -20,8 +20,8 @@ from services.notifications.providers import Answer, Outcome, Parcel
 from services.notifications.providers.sandbox import Sandbox
 from services.notifications.states import Channel, Skip, State
 from tests.conftest import FrozenClock
+from tests.kit.doors import Doors
 from tests.notifications.things import a_plan, a_template, accepted, messages_stub, sent, told
-from tests.support.doors import Doors
 
 
 def states() -> dict[State, int]:

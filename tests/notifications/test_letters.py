@@ -17,8 +17,8 @@ from denda.notifications.v1 import templates_service_pb2 as templates
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
 from services.notifications.models import SandboxMessage, database
 from services.notifications.states import Channel
+from tests.kit.doors import Doors
 from tests.notifications.things import a_plan, a_template, a_variant, accepted, an_sms_template, sent
-from tests.support.doors import Doors
 
 TWO_LINKS = """<html><body><a href="https://shop.example/a">one</a> <a href="https://shop.example/b?x=1&amp;y=2">two</a>
 <a href="https://shop.example/a">one again</a> <a href="https://shop.example/{{ given_name }}">own</a></body></html>"""

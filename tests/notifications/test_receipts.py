@@ -21,8 +21,8 @@ from services.notifications.settings import settings
 from services.notifications.states import RANK, Channel, State, moves
 from services.notifications.suppressions import Reason, suppress_address
 from tests.conftest import FrozenClock
+from tests.kit.doors import Doors
 from tests.notifications.things import a_plan, a_template, accepted, an_sms_template, sent
-from tests.support.doors import Doors
 
 
 def receive(*kinds: Kind, message_id: UUID) -> None:

@@ -20,9 +20,9 @@ from services.notifications.providers.smtp import Smtp
 from services.notifications.settings import settings
 from services.notifications.states import Channel, State
 from tests.conftest import FrozenClock
+from tests.kit.doors import Doors
+from tests.kit.smtp import SmtpSink
 from tests.notifications.things import a_plan, a_template, accepted, sent
-from tests.support.doors import Doors
-from tests.support.smtp import SmtpSink
 
 Configure = Callable[..., Smtp]
 

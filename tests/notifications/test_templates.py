@@ -10,8 +10,8 @@ from services.notifications.states import Channel
 from services.notifications.templates import compile_content
 from services.notifications.templates.compile import Source
 from services.notifications.templates.languages import closest
+from tests.kit.doors import Doors
 from tests.notifications.things import a_template, a_variant, an_sms_template, fields_of
-from tests.support.doors import Doors
 
 MJML = """<mjml>
 <mj-body>{% if offers %}

@@ -16,7 +16,7 @@ from services.notifications import events
 from services.notifications.ledger import sending
 from services.notifications.models import database
 from services.notifications.states import Channel as OurChannel
-from tests.support.doors import Doors
+from tests.kit.doors import Doors
 
 HTML = (
     "<html><body><p>Kaixo {{ given_name }}, <a href='https://shop.example/a?x=1&amp;y=2'>see</a>"

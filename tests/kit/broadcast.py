@@ -9,7 +9,7 @@ from denda.contacts.v1.segments_service_pb2_grpc import SegmentsServiceStub
 from denda.notifications.v1 import templates_service_pb2
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
 from denda.types.v1.channel_pb2 import Channel
-from tests.support.world import World
+from tests.kit.world import World
 
 HTML = """<html><body style="font-family: sans-serif">
 <h1>Kaixo, {{ given_name }}!</h1>

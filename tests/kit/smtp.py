@@ -26,7 +26,7 @@ class SmtpSink:
 
     def __init__(self, port: int = 0) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.smtp_sink", str(port)],
+            [sys.executable, "-m", "tests.kit.smtp_sink", str(port)],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

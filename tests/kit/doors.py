@@ -13,7 +13,7 @@ from chassis.outbox import outbox
 from chassis.server import bind, build_server
 from chassis.service import Service
 from services import address, port
-from tests.support.tokens import a_token, trusting
+from tests.kit.tokens import a_token, trusting
 
 Stub = TypeVar("Stub")
 Rows = list[dict[str, Any]]

@@ -1,6 +1,6 @@
 """An SMTP server that takes every mail, counts it and misbehaves on demand: a light process of its own.
 
-    python -m tests.support.smtp_sink          prints the two ports, then serves until its input ends
+    python -m tests.kit.smtp_sink          prints the two ports, then serves until its input ends
 
 The second port answers questions, one JSON object a line: `{"ask": "count"}`, `{"ask": "mails"}`,
 `{"ask": "configure", "defer": 0.1}`, `{"ask": "clear"}`.

@@ -10,10 +10,10 @@ import psycopg
 
 from chassis import embedded
 from services import PORTS
-from tests.support.installation import Installation, started
-from tests.support.ports import free_offset
-from tests.support.rabbitmq import RabbitNode
-from tests.support.smtp import SmtpSink
+from tests.kit.installation import Installation, started
+from tests.kit.ports import free_offset
+from tests.kit.rabbitmq import RabbitNode
+from tests.kit.smtp import SmtpSink
 
 
 class Database:

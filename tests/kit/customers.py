@@ -8,7 +8,7 @@ from denda.contacts.v1 import people_service_pb2, person_pb2
 from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.types.v1.channel_pb2 import Channel
-from tests.support.world import World
+from tests.kit.world import World
 
 GIVEN = ("Ane", "Jon", "Maite", "Iker", "Lucía", "Hugo", "Chloé", "Louis", "Emma", "Noah", "Zoë", "Luka")
 FAMILY = ("Etxeberria", "García", "Martin", "Dubois", "Müller", "Rossi", "Smith", "Novák", "Silva", "Andersson")
