@@ -17,6 +17,7 @@ from denda.contacts.v1 import (
     companies_service_pb2,
     consent_service_pb2,
     imports_service_pb2,
+    people_service_pb2,
     person_pb2,
     segments_service_pb2,
     timeline_service_pb2,
@@ -36,6 +37,7 @@ from services.contacts.models import (
     RowError,
     Segment,
 )
+from services.contacts.senders import Resolved
 from services.contacts.texts import without_nul
 
 PERSON_FIELDS = (
@@ -269,6 +271,17 @@ def set_candidate(candidate: audience_service_pb2.Candidate, row: Row[Any], merg
     else:
         candidate.address = address
     set_struct(candidate.merge_fields, (pair for pair in zip(merge_fields, values, strict=True) if pair[1] != ""))
+
+
+def resolved_to_proto(found: Resolved) -> people_service_pb2.ResolvePeopleResponse.Resolved:
+    """Who a sender is."""
+    return people_service_pb2.ResolvePeopleResponse.Resolved(
+        person_id=str(found.person_id or ""),
+        created=found.created,
+        display_name=found.display_name,
+        language=found.language,
+        error=found.error,
+    )
 
 
 def import_to_proto(run: Import) -> imports_service_pb2.Import:

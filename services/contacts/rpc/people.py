@@ -5,9 +5,16 @@ from chassis.server import Call
 from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1 import people_service_pb2_grpc as grpc_pb
 from denda.contacts.v1.person_pb2 import AttributeDefinition, Person
-from services.contacts import attributes, criteria, people
-from services.contacts.models import AttributeType, database
-from services.contacts.translate import PERSON_FIELDS, definition_to_proto, fields_of, person_to_proto
+from services.contacts import attributes, criteria, people, senders
+from services.contacts.models import AddressKind, AttributeType, database
+from services.contacts.senders import Sender
+from services.contacts.translate import (
+    PERSON_FIELDS,
+    definition_to_proto,
+    fields_of,
+    person_to_proto,
+    resolved_to_proto,
+)
 
 
 class PeopleServicer(grpc_pb.PeopleServiceServicer):
@@ -53,3 +60,9 @@ class PeopleServicer(grpc_pb.PeopleServiceServicer):
         with database.transaction() as session:
             found = attributes.all_definitions(session)
             return pb.ListAttributesResponse(attributes=map(definition_to_proto, found))
+
+    def ResolvePeople(self, request: pb.ResolvePeopleRequest, context: Call) -> pb.ResolvePeopleResponse:
+        asked = [Sender(AddressKind(one.kind), one.value, one.display_name) for one in request.senders]
+        with database.transaction() as session:
+            found = senders.resolve(session, asked)
+            return pb.ResolvePeopleResponse(people=map(resolved_to_proto, found))
