@@ -9,6 +9,7 @@ PORTS = {
     "identity": 7100,
     "contacts": 7101,
     "campaigns": 7102,
+    "support": 7103,
     "notifications": 7104,
     "gateway": 7180,
 }

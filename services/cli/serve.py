@@ -26,8 +26,8 @@ from services.cli.signals import stoppable
 def serve(names: Sequence[str], roles: Sequence[Role]) -> None:
     """Run the services named, until SIGTERM or Ctrl-C.
 
-    Services are identity, contacts, campaigns, notifications and gateway. Their databases must have been migrated.
-    The gateway has only the role api.
+    Services are identity, contacts, campaigns, support, notifications and gateway. Their databases must have been
+    migrated. The gateway has only the role api.
     """
     roles = roles or ROLES
     installation.require_shared_keys()

@@ -1,0 +1,1 @@
+"""Door: gRPC, a file for each of the service's gRPC services."""
