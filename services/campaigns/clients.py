@@ -13,6 +13,7 @@ import grpc
 
 import services
 from chassis.errors import Unavailable
+from chassis.moments import timestamp
 from denda.contacts.v1 import audience_service_pb2 as audiences
 from denda.contacts.v1 import consent_service_pb2 as consents
 from denda.contacts.v1 import segments_service_pb2 as segments
@@ -26,7 +27,7 @@ from denda.notifications.v1 import templates_service_pb2 as templates
 from denda.notifications.v1.messages_service_pb2_grpc import MessagesServiceStub
 from denda.notifications.v1.suppressions_service_pb2_grpc import SuppressionsServiceStub
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
-from services.campaigns.values import channel_value, timestamp
+from services.campaigns.values import channel_value
 
 # Counting an audience of a million takes longer than a usual call may.
 CHECK_SECONDS = 60.0

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import grpc
 
+from chassis.moments import moment_of
 from denda.contacts.v1.audience_service_pb2 import Audience
 from denda.contacts.v1.consent_service_pb2 import Consent
 from denda.notifications.v1.message_pb2 import Message
@@ -20,7 +21,6 @@ from denda.notifications.v1.messages_service_pb2 import MessageEvent
 from denda.notifications.v1.suppressions_service_pb2 import Policy, Suppression
 from services.campaigns import clients
 from services.campaigns.models import Campaign, Recipient, RecipientState, SkipReason
-from services.campaigns.values import moment_from
 
 Answer = TypeVar("Answer")
 CHANNEL_NAMES = {1: "email", 2: "SMS", 3: "voice"}
@@ -113,7 +113,7 @@ def message_facts(facts: list[Fact], campaign: Campaign, message_id: UUID) -> Me
         return None
     _suppression_facts(facts, campaign, message.address)
     _policy_facts(facts, campaign)
-    first, last = moment_from(message.schedule_time), moment_from(message.expire_time)
+    first, last = moment_of(message.schedule_time), moment_of(message.expire_time)
     facts.append(Fact("notifications", "WINDOW", f"To be sent not before {_said(first)} and not after {_said(last)}."))
     unknown = ("notifications", "PROVIDER", "There are no records about the message.")
     events = _ask(facts, unknown, lambda: clients.message_events(message_id)) or ()
@@ -142,7 +142,7 @@ def _suppression_facts(facts: list[Fact], campaign: Campaign, address: str) -> N
     if isinstance(entry, Suppression):
         reason = Suppression.Reason.Name(entry.reason).removeprefix("REASON_").lower().replace("_", " ")
         text = f"The address is on the suppression list ({reason}) {entry.detail}".strip()
-        facts.append(Fact("notifications", "SUPPRESSION", text, moment_from(entry.create_time)))
+        facts.append(Fact("notifications", "SUPPRESSION", text, moment_of(entry.create_time)))
     elif entry is False:
         facts.append(Fact(*free))
 
@@ -171,7 +171,7 @@ def _quiet_hours(policy: Policy) -> str:
 def _event_fact(event: MessageEvent) -> Fact:
     said = f"{event.kind}: {event.detail}" if event.detail else event.kind
     kinds = (kind for word, kind in DECISIONS.items() if event.kind in ("skipped", "deferred") and word in said.lower())
-    return Fact("notifications", next(kinds, "PROVIDER"), said, moment_from(event.time))
+    return Fact("notifications", next(kinds, "PROVIDER"), said, moment_of(event.time))
 
 
 def _consent(entry: Consent) -> str:
@@ -185,7 +185,7 @@ def _proof(entry: Consent) -> str:
 
 
 def _time(entry: Consent) -> datetime:
-    return moment_from(entry.create_time)
+    return moment_of(entry.create_time)
 
 
 def _said(moment: datetime) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from sqlalchemy import Select, select, text, update
 from sqlalchemy.orm import Session
 
+from chassis.moments import timestamp
 from chassis.outbox import record_all
 from denda.campaigns.v1.events_pb2 import RecipientsPlanned
 from denda.contacts.v1.audience_service_pb2 import (
@@ -24,7 +25,7 @@ from denda.contacts.v1.audience_service_pb2 import (
 )
 from services.campaigns.arrays import array_of
 from services.campaigns.models import Campaign, Recipient, RecipientState, SkipReason
-from services.campaigns.values import channel_value, timestamp
+from services.campaigns.values import channel_value
 
 # A broadcast has one step.
 STEP = 0

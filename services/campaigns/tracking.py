@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from chassis.clock import now
 from chassis.errors import InvalidArgument, NotFound
 from chassis.ids import new_id
+from chassis.moments import timestamp
 from chassis.outbox import record
 from chassis.signing import verify
 from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded
@@ -20,7 +21,7 @@ from services.campaigns.campaigns import campaign_by_id
 from services.campaigns.machines import is_machine
 from services.campaigns.models import Recipient, TrackedLink
 from services.campaigns.outcomes import MACHINE_SPEED
-from services.campaigns.values import channel_value, timestamp
+from services.campaigns.values import channel_value
 
 ID_BYTES = 16
 NUMBER_BYTES = 2

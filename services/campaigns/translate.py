@@ -9,12 +9,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from services.campaigns.explain import Explanation
 from services.campaigns.models import Campaign, Recipient, SkipReason
 from services.campaigns.results import Results
-from services.campaigns.values import channel_value, optional_timestamp, timestamp
+from services.campaigns.values import channel_value
 from services.campaigns.watch import Snapshot
 
 # What a marketer writes; everything else is the server's.
@@ -61,11 +62,11 @@ def campaign_to_proto(campaign: Campaign) -> pb.Campaign:
         purpose=campaign.purpose,
         sender=campaign.sender,
         reply_to=campaign.reply_to,
-        schedule_time=optional_timestamp(campaign.schedule_time),
+        schedule_time=timestamp(campaign.schedule_time),
         expire_after=_duration(campaign.expire_after),
         track=campaign.track,
-        launch_time=optional_timestamp(campaign.launch_time),
-        finish_time=optional_timestamp(campaign.finish_time),
+        launch_time=timestamp(campaign.launch_time),
+        finish_time=timestamp(campaign.finish_time),
         create_time=timestamp(campaign.create_time),
         update_time=timestamp(campaign.update_time),
         etag=str(campaign.version),
@@ -83,12 +84,12 @@ def recipient_to_proto(recipient: Recipient) -> service_pb.Recipient:
         message_id=_text(recipient.message_id),
         detail=recipient.detail,
         state_time=timestamp(recipient.state_time),
-        open_time=optional_timestamp(recipient.open_time),
-        click_time=optional_timestamp(recipient.click_time),
-        complaint_time=optional_timestamp(recipient.complaint_time),
-        unsubscribe_time=optional_timestamp(recipient.unsubscribe_time),
-        reply_time=optional_timestamp(recipient.reply_time),
-        machine_open_time=optional_timestamp(recipient.machine_open_time),
+        open_time=timestamp(recipient.open_time),
+        click_time=timestamp(recipient.click_time),
+        complaint_time=timestamp(recipient.complaint_time),
+        unsubscribe_time=timestamp(recipient.unsubscribe_time),
+        reply_time=timestamp(recipient.reply_time),
+        machine_open_time=timestamp(recipient.machine_open_time),
     )
 
 
@@ -115,7 +116,7 @@ def snapshot_to_proto(snapshot: Snapshot) -> service_pb.WatchCampaignResponse:
 def explanation_to_proto(explanation: Explanation) -> service_pb.ExplainRecipientResponse:
     """An explanation as callers see it."""
     facts = [
-        service_pb.Fact(source=fact.source, kind=fact.kind, text=fact.text, time=optional_timestamp(fact.time))
+        service_pb.Fact(source=fact.source, kind=fact.kind, text=fact.text, time=timestamp(fact.time))
         for fact in explanation.facts
     ]
     recipient = recipient_to_proto(explanation.recipient) if explanation.recipient else None

@@ -10,10 +10,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from chassis import requests
 from chassis.clock import now
 from chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Violation
 from chassis.paging import PageRequest, paginate
-from services.contacts import people, requests, texts
+from services.contacts import people, texts
 from services.contacts.models import Company, Membership
 
 

@@ -2,8 +2,8 @@
 
 from datetime import timedelta
 
+from chassis import requests
 from chassis.service import Loop
-from services.contacts import requests
 from services.contacts.models import database
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from chassis.db import Database, new_metadata
 from chassis.outbox import outbox_tables
+from chassis.requests import request_table
 
 
 class Channel(IntEnum):
@@ -280,16 +281,6 @@ class ImportKey(Base):
     key: Mapped[str] = mapped_column(primary_key=True)
 
 
-class Request(Base):
-    """A create that was done, so that repeating it returns what it made (AIP-155)."""
-
-    __tablename__ = "request"
-
-    kind: Mapped[str] = mapped_column(primary_key=True)
-    request_id: Mapped[str] = mapped_column(primary_key=True)
-    resource_id: Mapped[UUID]
-    create_time: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-
-
 database = Database("contacts", Base.metadata)
 outbox_tables(Base.metadata)
+request_table(Base.metadata)

@@ -11,13 +11,14 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from chassis import requests
 from chassis.clock import now
 from chassis.db import Database
 from chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, Violation
 from chassis.outbox import record
 from chassis.paging import PageRequest, paginate
 from denda.contacts.v1 import events_pb2
-from services.contacts import addresses, attributes, criteria, requests, texts
+from services.contacts import addresses, attributes, criteria, texts
 from services.contacts.addresses import Contact
 from services.contacts.attributes import Types, Value
 from services.contacts.models import AddressKind, Person

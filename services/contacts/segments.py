@@ -7,10 +7,11 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from chassis import requests
 from chassis.clock import now
 from chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound
 from chassis.paging import PageRequest, paginate
-from services.contacts import criteria, requests, texts
+from services.contacts import criteria, texts
 from services.contacts.models import Person, Segment
 
 MOST_COUNTED = 1_000_000

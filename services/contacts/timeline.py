@@ -14,10 +14,11 @@ from sqlalchemy import Row, Select, Text, Uuid, case, cast, func, literal, null,
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from chassis import requests
 from chassis.clock import now
 from chassis.errors import InvalidArgument
 from chassis.paging import PageRequest, paginate
-from services.contacts import people, requests, texts
+from services.contacts import people, texts
 from services.contacts.models import Activity, Campaign, Channel, Consent, ConsentState
 
 KINDS = ("message", "open", "click", "reply", "consent", "note")

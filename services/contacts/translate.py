@@ -1,17 +1,16 @@
 """Row to message and back. Fields of a request become plain values here; what they may be is said elsewhere."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
-from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Row
 
 from chassis.errors import InvalidArgument
+from chassis.moments import timestamp
 from denda.contacts.v1 import (
     audience_service_pb2,
     companies_service_pb2,
@@ -125,21 +124,6 @@ def set_struct(struct: Struct, values: Iterable[tuple[str, Any]]) -> None:
             fields[name].number_value = value
         elif value is not None:
             fields[name].list_value.extend(value)
-
-
-def timestamp(time: datetime) -> Timestamp:
-    """A moment as a message."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
-
-
-def moment_from_proto(time: Timestamp, field: str) -> datetime:
-    """A moment of a request. Raises InvalidArgument for one outside of the years 1 to 9999."""
-    try:
-        return time.ToDatetime(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidArgument(field, "is not a moment of the years 1 to 9999") from None
 
 
 def person_to_proto(known: people.Shown) -> person_pb2.Person:

@@ -1,9 +1,6 @@
 """Rows to proto messages."""
 
-from datetime import UTC, datetime
-
-from google.protobuf.timestamp_pb2 import Timestamp
-
+from chassis.moments import timestamp
 from denda.identity.v1 import tokens_service_pb2 as tokens_pb
 from denda.identity.v1 import user_pb2
 from denda.options.v1.options_pb2 import Role
@@ -47,17 +44,3 @@ def session_to_proto(token: AccessToken, refresh_token: str) -> tokens_pb.Sessio
 def revocation_to_proto(revocation: Revocation) -> tokens_pb.Revocation:
     """A revocation, as the services read it."""
     return tokens_pb.Revocation(subject=revocation.subject, not_before=timestamp(revocation.not_before))
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as protobuf writes it; None stays unset."""
-    if moment is None:
-        return None
-    written = Timestamp()
-    written.FromDatetime(moment)
-    return written
-
-
-def moment(written: Timestamp) -> datetime:
-    """A protobuf moment, aware."""
-    return written.ToDatetime(UTC)

@@ -2,15 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any
 
 from google.protobuf.struct_pb2 import Struct, Value
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.moments import timestamp
 from denda.notifications.v1 import message_pb2, messages_service_pb2, suppressions_service_pb2, templates_service_pb2
+from services.notifications.content import Content, Thread
 from services.notifications.messages import Happening, Standing
 from services.notifications.models import Policy, SandboxMessage, Suppression, Template
 from services.notifications.templates import Stored, etag_of
@@ -76,7 +76,7 @@ def message_to_proto(standing: Standing) -> message_pb2.Message:
         detail=row.detail,
         campaign_id=str(row.campaign_id or ""),
         purpose=standing.mailing.purpose,
-        template_id=str(standing.mailing.template_id),
+        template_id=str(standing.mailing.template_id or ""),
         template_version=standing.mailing.template_version,
         provider=row.provider,
         provider_reference=row.provider_reference,
@@ -93,6 +93,17 @@ def happening_to_proto(happening: Happening) -> messages_service_pb2.MessageEven
     """One decision or answer."""
     return messages_service_pb2.MessageEvent(
         kind=happening.kind, detail=happening.detail, time=timestamp(happening.time)
+    )
+
+
+def content_from_proto(request: messages_service_pb2.SendMessageRequest) -> Content:
+    """What somebody wrote, and the conversation that it belongs to."""
+    written, thread = request.content, request.thread
+    return Content(
+        written.subject,
+        written.text,
+        written.html,
+        Thread(thread.message_id_header, thread.in_reply_to, list(thread.references)),
     )
 
 
@@ -143,15 +154,6 @@ def policy_from_proto(policy: suppressions_service_pb2.Policy) -> Policy:
         quiet_until=policy.quiet_until,
         default_time_zone=policy.default_time_zone,
     )
-
-
-def timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as protobuf has it."""
-    if moment is None:
-        return None
-    made = Timestamp()
-    made.FromDatetime(moment.astimezone(UTC))
-    return made
 
 
 def _json(value: Value) -> str:

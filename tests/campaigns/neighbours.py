@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.struct_pb2 import Struct
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.contacts.v1 import audience_service_pb2 as audiences
 from denda.contacts.v1 import audience_service_pb2_grpc, consent_service_pb2_grpc, segments_service_pb2_grpc
 from denda.contacts.v1 import consent_service_pb2 as consents
@@ -25,7 +26,6 @@ from denda.notifications.v1 import (
 from denda.notifications.v1 import suppressions_service_pb2 as suppressions
 from denda.notifications.v1 import templates_service_pb2 as templates
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
-from services.campaigns.values import timestamp
 
 ADD = (
     audience_service_pb2_grpc.add_AudienceServiceServicer_to_server,

@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Engine, event
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
@@ -19,7 +20,6 @@ from denda.notifications.v1.events_pb2 import MessageChange, MessagesChanged
 from services.campaigns import events, jobs
 from services.campaigns.ledger import message_id_for
 from services.campaigns.models import database
-from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import person_id
 
 SEGMENT = "018f0000-0000-7000-8000-00000000aaaa"

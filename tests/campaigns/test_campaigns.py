@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
@@ -16,7 +17,6 @@ from denda.campaigns.v1.events_pb2 import CampaignControlled
 from denda.types.v1.channel_pb2 import CHANNEL_SMS
 from services.campaigns import jobs
 from services.campaigns.models import CampaignState, RecipientState, SkipReason
-from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import Neighbours
 from tests.campaigns.stories import a_change, a_draft, get, hear, launched, plan_all, planned, refused
 from tests.conftest import FrozenClock

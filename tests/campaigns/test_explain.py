@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
@@ -16,7 +17,6 @@ from denda.notifications.v1.suppressions_service_pb2 import Policy, Suppression
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services.campaigns import events, jobs, planning
 from services.campaigns.models import database
-from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import Neighbours, a_candidate, a_message, person_id
 from tests.campaigns.stories import a_change, a_draft, hear, launched, message_of, planned
 

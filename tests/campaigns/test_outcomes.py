@@ -13,13 +13,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
 from denda.contacts.v1.events_pb2 import ConsentChange, ConsentsChanged, PersonDeleted
 from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, MessagesChanged
 from services.campaigns import events, jobs, outcomes
 from services.campaigns.models import Recipient, RecipientState, database
-from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import Neighbours, a_candidate, person_id
 from tests.campaigns.stories import (
     a_change,

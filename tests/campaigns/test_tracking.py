@@ -6,6 +6,7 @@ import grpc
 import pytest
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from chassis.signing import sign
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import tracking_service_pb2 as tracking_pb
@@ -16,7 +17,6 @@ from denda.contacts.v1.events_pb2 import PersonDeleted
 from services.campaigns import events
 from services.campaigns.machines import is_machine
 from services.campaigns.models import database
-from services.campaigns.values import timestamp
 from tests.campaigns.neighbours import person_id
 from tests.campaigns.stories import a_change, hear, message_of, planned, recipients, refused, results
 from tests.conftest import FrozenClock

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from chassis.clock import now
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
+from chassis.moments import moment_of
 from chassis.paging import paginate
 from chassis.server import Call
 from denda.campaigns.v1 import campaign_pb2
@@ -25,7 +26,6 @@ from services.campaigns.translate import (
     results_to_proto,
     snapshot_to_proto,
 )
-from services.campaigns.values import moment_from
 
 
 class CampaignsServicer(CampaignsServiceServicer):
@@ -54,7 +54,7 @@ class CampaignsServicer(CampaignsServiceServicer):
             return campaign_to_proto(campaigns.update(session, campaign_id, changes, request.campaign.etag))
 
     def ScheduleCampaign(self, request: pb.ScheduleCampaignRequest, context: Call) -> campaign_pb2.Campaign:
-        moment = moment_from(request.schedule_time, "schedule_time")
+        moment = moment_of(request.schedule_time, "schedule_time")
         if moment <= now():
             raise InvalidArgument("schedule_time", "has passed; launch the campaign, or choose a later time")
         campaign = _unlaunched(UUID(request.id), request.etag)

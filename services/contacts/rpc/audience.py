@@ -6,12 +6,13 @@ from typing import Any
 from sqlalchemy import Row
 
 from chassis.ids import parse_id
+from chassis.moments import moment_of
 from chassis.server import Call
 from denda.contacts.v1 import audience_service_pb2 as pb
 from denda.contacts.v1 import audience_service_pb2_grpc as grpc_pb
 from services.contacts import audience
 from services.contacts.models import Person, database
-from services.contacts.translate import audience_from_proto, moment_from_proto, set_candidate
+from services.contacts.translate import audience_from_proto, set_candidate
 
 MOST_CANDIDATES = 1000
 
@@ -45,7 +46,7 @@ class AudienceServicer(grpc_pb.AudienceServiceServicer):
 
 
 def _candidates(request: pb.StreamAudienceRequest) -> Iterator[Row[Any]]:
-    snapshot = moment_from_proto(request.snapshot_time, "snapshot_time")
+    snapshot = moment_of(request.snapshot_time, "snapshot_time")
     after = parse_id(request.after_person_id, "after_person_id") if request.after_person_id else None
     with database.transaction() as session:
         candidates = audience.candidates(session, audience_from_proto(request.audience))

@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from chassis.auth import caller
 from chassis.errors import Unauthenticated
+from chassis.moments import timestamp
 from chassis.server import Call
 from denda.identity.v1 import tokens_service_pb2 as pb
 from denda.identity.v1 import tokens_service_pb2_grpc as grpc_pb
@@ -65,7 +66,7 @@ class TokensServicer(grpc_pb.TokensServiceServicer):
                 token = tokens.issue_token(session, f"key:{key.id}", key.roles)
             else:
                 raise Unauthenticated("The API key is unknown, expired or revoked.", reason="API_KEY_INVALID")
-        expire_time = translate.timestamp(token.expires)
+        expire_time = timestamp(token.expires)
         return pb.ExchangeApiKeyResponse(access_token=token.text, expire_time=expire_time)
 
     def GetKeys(self, request: pb.GetKeysRequest, context: Call) -> pb.GetKeysResponse:
@@ -85,7 +86,7 @@ class TokensServicer(grpc_pb.TokensServiceServicer):
             subject=known.subject,
             display_name=name,
             roles=[Role.ValueType(role) for role in sorted(known.roles)],
-            expire_time=translate.timestamp(known.expires),
+            expire_time=timestamp(known.expires),
         )
 
 

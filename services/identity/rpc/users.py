@@ -4,6 +4,7 @@ from sqlalchemy import select
 
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
+from chassis.moments import moment_of
 from chassis.paging import paginate
 from chassis.server import Call
 from denda.identity.v1 import user_pb2
@@ -64,7 +65,7 @@ class UsersServicer(grpc_pb.UsersServiceServicer):
 
     def CreateApiKey(self, request: pb.CreateApiKeyRequest, context: Call) -> pb.CreateApiKeyResponse:
         wanted = request.api_key
-        expires = translate.moment(wanted.expire_time) if wanted.HasField("expire_time") else None
+        expires = moment_of(wanted.expire_time, "api_key.expire_time") if wanted.HasField("expire_time") else None
         with database.transaction() as session:
             key, secret = api_keys.create_api_key(
                 session, display_name=wanted.display_name, roles=wanted.roles, expires=expires
