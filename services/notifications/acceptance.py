@@ -37,7 +37,8 @@ class Brief:
     campaign_name: str
     channel: Channel
     purpose: str
-    template_id: UUID
+    # None where the messages were written by hand.
+    template_id: UUID | None
     template_version: int
     sender: str
     reply_to: str

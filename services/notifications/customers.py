@@ -11,16 +11,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from urllib.parse import urlsplit
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from chassis.ids import new_id
 from services import public_url
 from services.notifications import inbound, receipts
 from services.notifications.acceptance import NAMESPACE
+from services.notifications.letters import default_sender
 from services.notifications.mime import message_id_header
 from services.notifications.models import SandboxMessage, database
 from services.notifications.receipts import Kind, Notice
@@ -112,6 +114,24 @@ def act() -> bool:
                 )
             )
     return len(due) == BATCH
+
+
+def speak(session: Session, channel: Channel, from_address: str, words: str, request_id: str = "") -> UUID:
+    """A customer sends an SMS or leaves a voicemail; the id of what came in, the same for a repeated request_id.
+
+    Records MessageReceived.
+    """
+    spoken = inbound.Inbound(
+        id=uuid5(NAMESPACE, f"spoken:{request_id}") if request_id else new_id(),
+        channel=channel,
+        from_address=from_address,
+        to_address=default_sender(channel),
+        subject="",
+        text=words.replace("\0", "\ufffd"),
+        time=now(),
+    )
+    inbound.receive(session, spoken)
+    return spoken.id
 
 
 def _report(session: Session, acts: Sequence[tuple[SandboxMessage, str]]) -> None:

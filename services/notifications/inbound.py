@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 
 from chassis.outbox import record
 from denda.notifications.v1.events_pb2 import MessageReceived
-from services.notifications import keywords, mime
+from services.notifications import keywords
 from services.notifications.addresses import comparable
+from services.notifications.keywords import Wish
+from services.notifications.messages import message_named
 from services.notifications.models import InboundMessage, Message
 from services.notifications.states import Channel, State
 from services.notifications.suppressions import Reason, remove_suppression, suppress_address
@@ -58,24 +60,22 @@ def receive(session: Session, inbound: Inbound) -> None:
     )
     if new is None:
         return
-    if inbound.channel == Channel.SMS:
-        _obey(session, inbound)
-    record(session, _event(inbound, answered), str(inbound.id))
+    wish = keywords.wish_of(inbound.text) if inbound.channel == Channel.SMS else None
+    _obey(session, inbound, wish)
+    record(session, _event(inbound, answered, wish), str(inbound.id))
 
 
-def _obey(session: Session, inbound: Inbound) -> None:
-    wish = keywords.wish_of(inbound.text)
-    if wish == keywords.Wish.STOP:
+def _obey(session: Session, inbound: Inbound, wish: Wish | None) -> None:
+    if wish == Wish.STOP:
         suppress_address(session, Channel.SMS, inbound.from_address, Reason.OPT_OUT, "answered STOP")
-    elif wish == keywords.Wish.START:
+    elif wish == Wish.START:
         remove_suppression(session, Channel.SMS, inbound.from_address, only=Reason.OPT_OUT)
 
 
 def _answered(session: Session, inbound: Inbound) -> Message | None:
     """The message that this one answers: named by it, or for SMS and voice the last one to its sender."""
     if inbound.channel == Channel.EMAIL:
-        named = mime.message_of(inbound.in_reply_to) if inbound.in_reply_to else None
-        return session.get(Message, named) if named else None
+        return message_named(session, inbound.in_reply_to) if inbound.in_reply_to else None
     return session.scalars(
         select(Message)
         .where(
@@ -88,7 +88,7 @@ def _answered(session: Session, inbound: Inbound) -> Message | None:
     ).first()
 
 
-def _event(inbound: Inbound, answered: Message | None) -> MessageReceived:
+def _event(inbound: Inbound, answered: Message | None, wish: Wish | None) -> MessageReceived:
     event = MessageReceived(
         id=str(inbound.id),
         channel=int(inbound.channel),  # type: ignore[arg-type]  # the stubs want the enum's own type
@@ -96,6 +96,7 @@ def _event(inbound: Inbound, answered: Message | None) -> MessageReceived:
         to_address=inbound.to_address,
         subject=inbound.subject,
         text=inbound.text[:MOST_TEXT],
+        keyword=wish.name if wish else "",
     )
     event.time.FromDatetime(inbound.time)
     if answered:

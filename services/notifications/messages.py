@@ -7,18 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, case, select
+from sqlalchemy import Select, case, select, update
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Violation
-from services.notifications import mime
+from services.notifications import content, mime
 from services.notifications.acceptance import Brief, Recipient, accept, message_id_of
+from services.notifications.content import Content
 from services.notifications.models import Mailing, Message, MessageEvent, Outgoing, SandboxMessage
 from services.notifications.states import Channel, State
 from services.notifications.suppressions import is_suppressed
 from services.notifications.templates.liquid import RenderError
-from services.notifications.templates.versions import Version
+from services.notifications.templates.versions import Version, version_of
 
 DEFAULT_EXPIRY = timedelta(hours=24)
 MOST_EXPIRY = timedelta(days=30)
@@ -44,14 +45,18 @@ class Happening:
 
 @dataclass(frozen=True)
 class Wish:
-    """A transactional message that somebody wants sent, its address normalised."""
+    """A transactional message that somebody wants sent, its address normalised.
+
+    It has either a template or content.
+    """
 
     request_id: str
     channel: Channel
     address: str
     person_id: UUID | None
-    template_id: UUID
+    template_id: UUID | None
     template_version: int
+    content: Content | None
     language: str
     merge_fields: Mapping[str, Any]
     sender: str
@@ -59,8 +64,19 @@ class Wish:
     expire_after: timedelta | None
 
 
-def check_wish(wish: Wish, version: Version) -> None:
-    """Render the message once. Raises InvalidArgument that names missing merge fields or an impossible sender."""
+def check_wish(wish: Wish) -> None:
+    """Raises InvalidArgument that names an impossible sender, or what is wrong with merge fields or content."""
+    if wish.channel == Channel.EMAIL:
+        _check_mailbox("sender", wish.sender)
+        _check_mailbox("reply_to", wish.reply_to)
+    if wish.content:
+        content.check(wish.content, wish.channel)
+    if wish.template_id:
+        _check_rendering(wish, version_of(wish.template_id, wish.template_version))
+
+
+def _check_rendering(wish: Wish, version: Version) -> None:
+    """Render the message once."""
     variant = version.in_language(wish.language)
     missing = sorted(variant.required - wish.merge_fields.keys())
     if missing:
@@ -71,9 +87,6 @@ def check_wish(wish: Wish, version: Version) -> None:
         variant.render({**wish.merge_fields, **links, "_pixel": ""})
     except RenderError as error:
         raise InvalidArgument("merge_fields", str(error)) from None
-    if wish.channel == Channel.EMAIL:
-        _check_mailbox("sender", wish.sender)
-        _check_mailbox("reply_to", wish.reply_to)
 
 
 def send(session: Session, wish: Wish) -> Standing:
@@ -100,8 +113,22 @@ def send(session: Session, wish: Wish) -> Standing:
     )
     fields = json.dumps(wish.merge_fields)
     recipient = Recipient(message_id, wish.person_id, wish.address, wish.language, "", fields)
-    accept(session, brief, [recipient], now(), now() + expiry)
+    # Of two calls with one request_id at the same time, the second finds the message of the first.
+    if accept(session, brief, [recipient], now(), now() + expiry) and wish.content:
+        chosen = wish.content.thread.message_id_header or None
+        written = {"content": content.as_kept(wish.content), "message_id_header": chosen}
+        session.execute(update(Message).where(Message.id == message_id).values(written))
     return standing_of(session, message_id)
+
+
+def message_named(session: Session, header: str) -> Message | None:
+    """The message that left with this Message-ID, ours or its writer's choice; None where it can be none of ours.
+
+    A Message-ID of ours proves itself. One that a writer chose counts only as the whole that was sent.
+    """
+    if named := mime.message_of(header):
+        return session.get(Message, named)
+    return session.scalars(select(Message).where(Message.message_id_header == header.strip()).limit(1)).first()
 
 
 def standing_of(session: Session, message_id: UUID) -> Standing:

@@ -105,7 +105,8 @@ class Mailing(Base):
     campaign_name: Mapped[str]
     channel: Mapped[int] = mapped_column(SmallInteger)
     purpose: Mapped[str]
-    template_id: Mapped[UUID]
+    # Not there for messages that were written by hand.
+    template_id: Mapped[UUID | None]
     template_version: Mapped[int]
     sender: Mapped[str]
     reply_to: Mapped[str]
@@ -134,6 +135,9 @@ class Message(Base):
         Index("message_person_id_idx", "person_id", "create_time", "id"),
         Index("message_campaign_id_idx", "campaign_id", "create_time", "id"),
         Index("message_create_time_idx", "create_time", "id"),
+        Index(
+            "message_message_id_header_idx", "message_id_header", postgresql_where=text("message_id_header IS NOT NULL")
+        ),
         # Room on each page for the outcome, so that no index is touched when it is recorded.
         {"postgresql_with": {"fillfactor": "65"}},
     )
@@ -161,6 +165,9 @@ class Message(Base):
     state_time: Mapped[datetime]
     sent_time: Mapped[datetime | None]
     complaint_time: Mapped[datetime | None]
+    # What was written by hand, and the Message-ID that its writer chose. Lists have no use for so much text.
+    content: Mapped[dict[str, Any] | None] = mapped_column(deferred=True)
+    message_id_header: Mapped[str | None]
 
 
 class Outgoing(Base):

@@ -78,8 +78,8 @@ def _claiming(picked: str) -> Any:
         FROM numbered WHERE o.message_id = numbered.message_id RETURNING o.message_id, o.handed
     )
     SELECT claimed.handed, m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields,
-        m.expire_time, m.attempts, m.channel, mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone,
-        mailing.traceparent,
+        m.expire_time, m.attempts, m.channel, m.content, m.message_id_header,
+        mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone, mailing.traceparent,
         d.person_id IS NOT NULL AS deleted,
         s.address IS NOT NULL AS suppressed,
         w.person_id IS NOT NULL AS withdrawn
