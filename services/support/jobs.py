@@ -4,21 +4,22 @@ from datetime import timedelta
 
 from chassis import requests
 from chassis.service import Loop
-from services.support import answers, requesters
+from services.support import answers, presence, requesters
 from services.support.models import database
 
 SOON = timedelta(milliseconds=250)
 
 
-def forget_requests() -> None:
-    """Forget request ids that are too old to come again."""
+def forget() -> None:
+    """Forget request ids that are too old to come again, and who has gone from a ticket."""
     with database.transaction() as session:
         requests.forget(session)
+        presence.forget(session)
 
 
 LOOPS = (
     Loop("send-answers", answers.send_waiting, SOON),
     Loop("look-up-answers", answers.look_up_accepted, timedelta(seconds=5)),
     Loop("find-requesters", requesters.complete, timedelta(seconds=1)),
-    Loop("forget-requests", forget_requests, timedelta(hours=1)),
+    Loop("forget", forget, timedelta(hours=1)),
 )

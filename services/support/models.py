@@ -57,6 +57,9 @@ class Queue(Base):
     version: Mapped[int] = mapped_column(server_default="1")
     create_time: Mapped[datetime] = mapped_column(server_default=func.now())
     update_time: Mapped[datetime] = mapped_column(server_default=func.now())
+    addresses: Mapped[list["QueueAddress"]] = relationship(
+        cascade="all, delete-orphan", lazy="selectin", order_by="QueueAddress.position"
+    )
 
 
 Index("queue_default_idx", Queue.is_default, unique=True, postgresql_where=text("is_default"))

@@ -104,6 +104,13 @@ def locked(session: Session, ticket_id: UUID, etag: str = "") -> Ticket:
     return ticket
 
 
+def locked_together(session: Session, ids: Sequence[UUID]) -> dict[UUID, Ticket]:
+    """Those of the tickets that there are, locked in the order of their ids: two changes never wait for each other."""
+    rows = select(Ticket).where(Ticket.id.in_(ids)).order_by(Ticket.id).with_for_update()
+    found = session.scalars(rows, execution_options={"populate_existing": True})
+    return {ticket.id: ticket for ticket in found}
+
+
 def survivor(session: Session, ticket_id: UUID) -> Ticket:
     """The ticket of which this one is part now, itself if it was never merged, locked. Raises NotFound."""
     ticket = locked(session, ticket_id)
@@ -131,21 +138,33 @@ def require_alive(ticket: Ticket) -> None:
 def update(session: Session, ticket_id: UUID, changes: Mapping[str, Any], actor: str, etag: str = "") -> Ticket:
     """Change the fields that are named. Raises NotFound, Aborted, InvalidArgument and FailedPrecondition."""
     ticket = locked(session, ticket_id, etag)
-    if change(session, ticket, changes, actor):
+    if change(session, ticket, possible(session, changes), actor):
         announce(session, [ticket])
     return ticket
 
 
+def possible(session: Session, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes with what stands for an unset value. Raises InvalidArgument for what no ticket can be."""
+    settled = dict(changes)
+    if "state" in settled:
+        settled["state"] = _wanted_state(settled["state"])
+    if "queue_id" in settled:
+        settled["queue_id"] = _queue(session, settled["queue_id"])
+    if "priority" in settled:
+        settled["priority"] = Priority(settled["priority"] or Priority.NORMAL)
+    return settled
+
+
 def change(session: Session, ticket: Ticket, changes: Mapping[str, Any], actor: str) -> bool:
-    """Change a locked ticket; answers whether anything is different. The caller announces it."""
+    """Change a locked ticket as is `possible`; answers whether anything is different. The caller announces it."""
     require_alive(ticket)
     different = False
     for name, value in changes.items():
         if name == "state":
-            different |= move_to(session, ticket, _wanted_state(value), actor)
+            different |= move_to(session, ticket, value, actor)
             continue
         before = _shown(ticket, name)
-        _set(session, ticket, name, value)
+        _set(ticket, name, value)
         after = _shown(ticket, name)
         if before != after:
             different = True
@@ -183,12 +202,10 @@ def _wanted_state(value: int) -> TicketState:
     return TicketState(value)
 
 
-def _set(session: Session, ticket: Ticket, name: str, value: Any) -> None:
+def _set(ticket: Ticket, name: str, value: Any) -> None:
     match name:
         case "priority":
-            ticket.priority = int(value or Priority.NORMAL)
-        case "queue_id":
-            ticket.queue_id = _queue(session, value)
+            ticket.priority = int(value)
         case "subject":
             ticket.subject, ticket.subject_key = subjects.tidy(value), subjects.key_of(value)
         case "participants":

@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from google.protobuf.message import Message
+
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
 from chassis.moments import timestamp
+from denda.support.v1 import queues_service_pb2, tickets_service_pb2, views_service_pb2
 from denda.support.v1 import ticket_pb2 as pb
-from services.support.models import Attachment, HistoryEntry, Ticket, TicketMessage
+from services.support.models import Attachment, HistoryEntry, Presence, Queue, Ticket, TicketMessage, View
 from services.support.states import Priority, Source
 from services.support.tickets import CHANGEABLE, Companion, Draft
 
@@ -96,6 +99,44 @@ def entry_to_proto(entry: HistoryEntry) -> pb.HistoryEntry:
     )
 
 
+def queue_to_proto(queue: Queue) -> queues_service_pb2.Queue:
+    """A queue."""
+    return queues_service_pb2.Queue(
+        id=str(queue.id),
+        name=queue.name,
+        description=queue.description,
+        addresses=[one.address for one in queue.addresses],
+        is_default=queue.is_default,
+        create_time=timestamp(queue.create_time),
+        update_time=timestamp(queue.update_time),
+        etag=str(queue.version),
+    )
+
+
+def presence_to_proto(presence: Presence) -> tickets_service_pb2.SetPresenceResponse.Presence:
+    """Somebody who has a ticket before them."""
+    return tickets_service_pb2.SetPresenceResponse.Presence(
+        user_id=presence.user_id,
+        activity=presence.activity,  # type: ignore[arg-type]
+        since=timestamp(presence.since),
+    )
+
+
+def view_to_proto(view: View) -> views_service_pb2.View:
+    """A view."""
+    return views_service_pb2.View(
+        id=str(view.id),
+        name=view.name,
+        filter=view.filter,
+        order=view.order,  # type: ignore[arg-type]
+        shared=view.shared,
+        owner=view.owner,
+        create_time=timestamp(view.create_time),
+        update_time=timestamp(view.update_time),
+        etag=str(view.version),
+    )
+
+
 def draft_from_proto(ticket: pb.Ticket) -> Draft:
     """A ticket that somebody wants opened."""
     fields = {name: _plain(ticket, name) for name in CHANGEABLE}
@@ -114,7 +155,7 @@ def draft_from_proto(ticket: pb.Ticket) -> Draft:
     )
 
 
-def changes_from_proto(ticket: pb.Ticket, paths: Iterable[str], known: Iterable[str] = CHANGEABLE) -> dict[str, Any]:
+def changes_from_proto(message: Message, paths: Iterable[str], known: Iterable[str] = CHANGEABLE) -> dict[str, Any]:
     """The fields that a mask names; without one those that have a value. Raises InvalidArgument for others."""
     allowed = tuple(known)
     named = [path for path in paths if path not in ("id", "etag", "create_time", "update_time")]
@@ -124,28 +165,26 @@ def changes_from_proto(ticket: pb.Ticket, paths: Iterable[str], known: Iterable[
         if path not in allowed:
             raise InvalidArgument("update_mask", f"{path[:64]!r} cannot be changed; these can: {', '.join(allowed)}")
     if not named:
-        named = [field.name for field, _ in ticket.ListFields() if field.name in allowed]
-    return {name: _plain(ticket, name) for name in named}
+        named = [field.name for field, _ in message.ListFields() if field.name in allowed]
+    return {name: _plain(message, name) for name in named}
 
 
-def _plain(ticket: pb.Ticket, name: str) -> Any:
-    value = getattr(ticket, name)
+def _plain(message: Message, name: str) -> Any:
+    value, field = getattr(message, name), f"{message.DESCRIPTOR.name.lower()}.{name}"
     match name:
         case "queue_id" | "requester_id":
-            return _id(f"ticket.{name}", value)
+            return _id(field, value)
         case "tags":
             return list(dict.fromkeys(_tag(tag) for tag in value))
         case "participants":
             return [
-                Companion(
-                    _clean("ticket.participants", one.address).strip(), _id("participants.person_id", one.person_id)
-                )
+                Companion(_clean(field, one.address).strip(), _id("participants.person_id", one.person_id))
                 for one in value
             ]
-        case "subject" | "assignee_id":
-            return _clean(f"ticket.{name}", value)
+        case "addresses":
+            return [_clean(field, address) for address in value]
         case _:
-            return value
+            return _clean(field, value) if isinstance(value, str) else value
 
 
 def tags_from_proto(tags: Iterable[str]) -> list[str]:

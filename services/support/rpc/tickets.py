@@ -1,0 +1,93 @@
+"""TicketsService: tickets made, found, changed and watched; the contract is denda/support/v1/tickets_service.proto."""
+
+
+from chassis import requests
+from chassis.auth import caller
+from chassis.ids import parse_id
+from chassis.paging import paginate
+from chassis.server import Call
+from denda.support.v1 import ticket_pb2
+from denda.support.v1 import tickets_service_pb2 as pb
+from denda.support.v1 import tickets_service_pb2_grpc as grpc_pb
+from services.support import bulk, conversation, criteria, history, presence, tickets, views
+from services.support.conversation import Incoming
+from services.support.criteria import ORDERS, Order
+from services.support.models import database
+from services.support.presence import Activity
+from services.support.requesters import requester_of
+from services.support.translate import (
+    changes_from_proto,
+    draft_from_proto,
+    entry_to_proto,
+    presence_to_proto,
+    tags_from_proto,
+    text_from_proto,
+    ticket_to_proto,
+)
+
+
+class TicketsServicer(grpc_pb.TicketsServiceServicer):
+    """The door to tickets."""
+
+    def CreateTicket(self, request: pb.CreateTicketRequest, context: Call) -> ticket_pb2.Ticket:
+        text = text_from_proto(request.text, "text")
+        draft = requester_of(draft_from_proto(request.ticket))
+        actor = caller().subject
+        with database.transaction() as session:
+            ticket_id, repeated = requests.id_for(session, "ticket", request.request_id)
+            if repeated:
+                return ticket_to_proto(tickets.get(session, ticket_id))
+            ticket = tickets.open_ticket(session, draft, actor, ticket_id)
+            author = str(draft.requester_id or "")
+            said = Incoming(
+                text, author_id=author, author_name=draft.requester_name, from_address=draft.requester_address
+            )
+            conversation.receive(session, ticket, said)
+            tickets.announce(session, [ticket])
+            return ticket_to_proto(ticket)
+
+    def GetTicket(self, request: pb.GetTicketRequest, context: Call) -> ticket_pb2.Ticket:
+        with database.transaction() as session:
+            return ticket_to_proto(tickets.get(session, parse_id(request.id)))
+
+    def ListTickets(self, request: pb.ListTicketsRequest, context: Call) -> pb.ListTicketsResponse:
+        with database.transaction() as session:
+            wanted = views.narrowed(session, request.view_id, request.filter, Order(request.order), caller())
+            keys, fingerprint = ORDERS[wanted.order], f"tickets {wanted.filter}"
+            rows, token = paginate(session, criteria.listed(wanted.filter), keys, request, fingerprint=fingerprint)
+            return pb.ListTicketsResponse(tickets=[ticket_to_proto(row) for (row,) in rows], next_page_token=token)
+
+    def UpdateTicket(self, request: pb.UpdateTicketRequest, context: Call) -> ticket_pb2.Ticket:
+        ticket_id = parse_id(request.ticket.id, "ticket.id")
+        changes = changes_from_proto(request.ticket, request.update_mask.paths)
+        with database.transaction() as session:
+            return ticket_to_proto(tickets.update(session, ticket_id, changes, caller().subject, request.ticket.etag))
+
+    def BatchUpdateTickets(self, request: pb.BatchUpdateTicketsRequest, context: Call) -> pb.BatchUpdateTicketsResponse:
+        change = bulk.Change(
+            fields=changes_from_proto(request.ticket, request.update_mask.paths, bulk.CHANGEABLE),
+            add_tags=tags_from_proto(request.add_tags),
+            remove_tags=tags_from_proto(request.remove_tags),
+        )
+        ids = [parse_id(ticket_id, "ids") for ticket_id in request.ids]
+        with database.transaction() as session:
+            changed, failures = bulk.update(session, ids, change, caller().subject)
+            answer = pb.BatchUpdateTicketsResponse(tickets=map(ticket_to_proto, changed))
+            for ticket_id, reason in failures:
+                answer.failures.add(id=str(ticket_id), reason=reason)
+            return answer
+
+    def ListTicketHistory(self, request: pb.ListTicketHistoryRequest, context: Call) -> pb.ListTicketHistoryResponse:
+        ticket_id = parse_id(request.ticket_id, "ticket_id")
+        with database.transaction() as session:
+            tickets.get(session, ticket_id)
+            entries, token = history.page(session, ticket_id, request)
+            return pb.ListTicketHistoryResponse(entries=map(entry_to_proto, entries), next_page_token=token)
+
+    def SetPresence(self, request: pb.SetPresenceRequest, context: Call) -> pb.SetPresenceResponse:
+        ticket_id = parse_id(request.ticket_id, "ticket_id")
+        with database.transaction() as session:
+            others = presence.note(
+                session, ticket_id, caller().subject.removeprefix("user:"), Activity(request.activity)
+            )
+            return pb.SetPresenceResponse(others=map(presence_to_proto, others))
