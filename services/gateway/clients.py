@@ -1,6 +1,8 @@
 """What the gateway asks of the services. Every call has a deadline and raises grpc.RpcError when it fails."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from denda.campaigns.v1 import tracking_service_pb2 as tracking
 from denda.campaigns.v1.tracking_service_pb2_grpc import TrackingServiceStub
@@ -10,6 +12,10 @@ from denda.contacts.v1.consent_service_pb2_grpc import ConsentServiceStub
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.notifications.v1 import messages_service_pb2 as messages
 from denda.notifications.v1.messages_service_pb2_grpc import MessagesServiceStub
+from denda.support.v1 import inbound_service_pb2 as inbound
+from denda.support.v1 import queues_service_pb2 as queues
+from denda.support.v1.inbound_service_pb2_grpc import InboundServiceStub
+from denda.support.v1.queues_service_pb2_grpc import QueuesServiceStub
 from denda.types.v1.channel_pb2 import Channel
 from services import channel
 
@@ -17,6 +23,9 @@ from services import channel
 PATIENCE = 5.0
 # A pixel and a person's language are not worth a long wait.
 LITTLE_PATIENCE = 2.0
+# A mail server waits ten minutes for the answer to a mail.
+MAIL_PATIENCE = 60.0
+PIECE_BYTES = 1024 * 1024
 USER_AGENT_LENGTH = 2000
 
 
@@ -95,3 +104,32 @@ def sandbox_messages(
         address=address, page_token=page_token, id=message_id, page_size=page_size
     )
     return MessagesServiceStub(channel("notifications")).ListSandboxMessages(request, timeout=PATIENCE)
+
+
+def queue_addresses() -> Iterator[str]:
+    """The addresses of all queues."""
+    request = queues.ListQueuesRequest(page_size=1000)
+    while True:
+        page = QueuesServiceStub(channel("support")).ListQueues(request, timeout=PATIENCE)
+        for queue in page.queues:
+            yield from queue.addresses
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+def take_in(content: bytes, sender: str, recipients: Sequence[str]) -> str:
+    """Have support store a mail as it came; answers its id there."""
+    first = inbound.IngestInboundRequest(
+        raw=content[:PIECE_BYTES],
+        source="smtp",
+        mailbox=recipients[0].rpartition("@")[2].lower(),
+        recipients=recipients,
+        envelope_from=sender,
+    )
+    stub = InboundServiceStub(channel("support"))
+    if len(content) <= PIECE_BYTES:
+        return stub.IngestInbound(first, timeout=MAIL_PATIENCE).id
+    rest = (content[start : start + PIECE_BYTES] for start in range(PIECE_BYTES, len(content), PIECE_BYTES))
+    pieces = (inbound.IngestInboundRequest(raw=piece) for piece in rest)
+    return stub.StreamInbound(chain([first], pieces), timeout=MAIL_PATIENCE).id

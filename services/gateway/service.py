@@ -1,4 +1,7 @@
-"""The gateway as a server that the runner starts and stops: cheroot, threads, limits on what a visitor may send."""
+"""The gateway as servers that the runner starts and stops.
+
+HTTP by cheroot, with threads and limits on what a visitor may send, and the door for mail.
+"""
 
 import socket
 import threading
@@ -11,6 +14,7 @@ from chassis.settings import settings
 from services import port
 from services.gateway.app import create_app
 from services.gateway.health import stopping
+from services.gateway.mail_door import MailDoor
 from services.gateway.rest.door import BODY_BYTES
 from services.gateway.settings import gateway_settings
 
@@ -42,16 +46,30 @@ class _Server(wsgi.Server):
 
 
 class Gateway:
-    """The HTTP edge of this process."""
+    """The edge of this process."""
 
     name = "gateway"
 
     def __init__(self) -> None:
         self._server: _Server | None = None
         self._thread: threading.Thread | None = None
+        self._mail = MailDoor()
 
     def start(self) -> None:
-        """Bind the port and serve. Raises Unavailable when the port is taken."""
+        """Bind the ports and serve. Raises Unavailable when one is taken."""
+        server = self._bound()
+        try:
+            self._mail.start()
+        except Unavailable:
+            server.stop()
+            raise
+        stopping.clear()
+        self._server = server
+        self._thread = threading.Thread(target=server.serve, name="gateway-http", daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _bound() -> _Server:
         place = (settings().bind, port("gateway"))
         server = _Server(
             place,
@@ -70,14 +88,12 @@ class Gateway:
                 "Stop it, or set DENDA_PORT_OFFSET to move all ports.",
                 reason="PORT_TAKEN",
             ) from error
-        stopping.clear()
-        self._server = server
-        self._thread = threading.Thread(target=server.serve, name="gateway-http", daemon=True)
-        self._thread.start()
+        return server
 
     def stop(self) -> None:
         """Finish what is under way and close."""
         stopping.set()
+        self._mail.stop()
         if self._server is not None and self._thread is not None:
             self._server.stop()
             self._thread.join(settings().shutdown_seconds)

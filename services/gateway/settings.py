@@ -21,11 +21,21 @@ class GatewaySettings(BaseSettings):
         "Empty: none.",
     )
     http_threads: int = Field(16, ge=2, description="Threads of the gateway's HTTP server.")
+    # The same setting as support's, which signs the addresses.
+    inbound_domain: str = Field(
+        "inbound.denda.example",
+        description="Domain of signed reply addresses; its MX record points at the gateway's SMTP door.",
+    )
+    lmtp_port: int = Field(
+        0, ge=0, description="Port at which the gateway takes mail by LMTP from a mail server of yours; 0: none."
+    )
     sandbox_pages: Literal["loopback", "open", "off"] = Field(
         "loopback",
         description="Who may read the sandbox's messages at /sandbox: `loopback` is whoever sits at this machine, "
         "`open` is everybody who reaches the gateway, `off` is nobody.",
     )
+
+    smtp_in_port: int = Field(7125, ge=0, description="Port at which the gateway takes mail by SMTP; 0: none.")
 
 
 @cache

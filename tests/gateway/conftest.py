@@ -15,11 +15,13 @@ from denda.contacts.v1 import consent_service_pb2, people_service_pb2, person_pb
 from denda.contacts.v1.consent_service_pb2_grpc import ConsentServiceStub
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, Channel
+from services import PORTS
 from services.campaigns.models import Campaign, CampaignState, Recipient, RecipientState, TrackedLink
 from services.campaigns.models import database as campaigns_database
 from services.gateway.app import create_app
 from services.gateway.clients import Topic
 from services.gateway.public.subscriptions import Subscription, token_of
+from tests.gateway.support_stub import SupportStub
 from tests.kit.doors import Doors
 
 Serve = Callable[..., Doors]
@@ -115,6 +117,16 @@ def shop(serve: Serve) -> Shop:
 @pytest.fixture
 def tracking(serve: Serve) -> Doors:
     return serve("campaigns")
+
+
+@pytest.fixture
+def support_stub(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[SupportStub]:
+    """A stand-in where the gateway looks for support; the services' token still comes from identity."""
+    serve()
+    stub = SupportStub()  # type: ignore[abstract]
+    monkeypatch.setitem(PORTS, "support", stub.port - settings().port_offset)
+    yield stub
+    stub.close()
 
 
 @pytest.fixture
