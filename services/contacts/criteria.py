@@ -178,6 +178,7 @@ FIELDS = {
     "phone": _address(AddressKind.PHONE),
     "replied": Field(Type.BOOLEAN, _activity("reply")()),
     "bounced": Field(Type.BOOLEAN, _activity("message", "bounced")()),
+    "has_open_ticket": Field(Type.BOOLEAN, _activity("ticket", "new", "open", "pending")()),
 }
 
 FUNCTIONS = {

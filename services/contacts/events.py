@@ -13,8 +13,15 @@ from chassis.service import Handler
 from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded, RecipientsPlanned
 from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, MessagesChanged
 from denda.notifications.v1.message_pb2 import MessageState
-from services.contacts import addresses, timeline
+from denda.support.v1.events_pb2 import TicketChange, TicketsChanged
+from denda.support.v1.ticket_pb2 import SOURCE_EMAIL, SOURCE_SMS, SOURCE_VOICE, TicketState
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS, CHANNEL_UNSPECIFIED, CHANNEL_VOICE
+from services.contacts import addresses, senders, timeline
+from services.contacts.models import AddressKind
+from services.contacts.senders import Sender
 from services.contacts.timeline import Happening
+
+_CHANNELS = {SOURCE_EMAIL: CHANNEL_EMAIL, SOURCE_SMS: CHANNEL_SMS, SOURCE_VOICE: CHANNEL_VOICE}
 
 
 def on_messages_changed(session: Session, events: Sequence[MessagesChanged]) -> None:
@@ -36,13 +43,35 @@ def on_recipients_planned(session: Session, events: Sequence[RecipientsPlanned])
 
 
 def on_message_received(session: Session, events: Sequence[MessageReceived]) -> None:
-    """Put answers on the timeline of whom they are from: an unknown sender is looked up by the address."""
+    """Put answers on the timeline of whom they are from.
+
+    Who sends an SMS or calls and is unknown becomes a person; who writes a mail has become one when it was read.
+    """
+    callers = _callers(session, events)
     happenings = []
     for event in events:
-        person_id = event.person_id or addresses.only_owner(session, event.from_address)
-        if person_id:
+        known = callers.get(event.from_address) or addresses.only_owner(session, event.from_address)
+        if person_id := event.person_id or known:
             happenings.append(_reply(event, str(person_id)))
     timeline.merge(session, happenings)
+
+
+def on_tickets_changed(session: Session, events: Sequence[TicketsChanged]) -> None:
+    """Bring tickets on the timeline to where they stand, as soon as it is known who asks."""
+    changes = [change for event in events for change in event.changes if change.requester_id]
+    timeline.merge_tickets(session, [_ticket(change) for change in changes])
+
+
+def _callers(session: Session, events: Sequence[MessageReceived]) -> dict[str, UUID | None]:
+    """The people behind telephone numbers; a single word that was obeyed makes nobody a person."""
+    numbers = {
+        event.from_address
+        for event in events
+        if event.channel in (CHANNEL_SMS, CHANNEL_VOICE) and not (event.person_id or event.keyword)
+    }
+    asked = [Sender(AddressKind.PHONE, number, "") for number in sorted(numbers)]
+    found = senders.resolve(session, asked) if asked else []
+    return {sender.value: one.person_id for sender, one in zip(asked, found, strict=True)}
 
 
 def _message(change: MessageChange) -> Happening:
@@ -88,6 +117,19 @@ def _reply(event: MessageReceived, person_id: str) -> Happening:
     )
 
 
+def _ticket(change: TicketChange) -> Happening:
+    return Happening(
+        person_id=change.requester_id,
+        id=change.ticket_id,
+        kind="ticket",
+        channel=_CHANNELS.get(change.source, CHANNEL_UNSPECIFIED),
+        summary=f"#{change.number} {change.subject}",
+        time=_time(change.create_time),
+        state=TicketState.Name(change.state).removeprefix("TICKET_STATE_").lower(),
+        version=change.version,
+    )
+
+
 def _time(time: Timestamp) -> datetime:
     return time.ToDatetime(UTC) if time.seconds else now()
 
@@ -97,4 +139,5 @@ HANDLERS: dict[type[Message], Handler] = {
     EngagementsRecorded: on_engagements_recorded,
     RecipientsPlanned: on_recipients_planned,
     MessageReceived: on_message_received,
+    TicketsChanged: on_tickets_changed,
 }

@@ -9,7 +9,7 @@ from enum import IntEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, Text, Uuid, func, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, SmallInteger, Text, Uuid, func, literal_column, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -217,6 +217,7 @@ class Activity(Base):
 
 
 Index("activity_time_idx", Activity.person_id, Activity.time, Activity.id)
+Index("activity_ticket_idx", Activity.id, postgresql_where=Activity.kind == literal_column("'ticket'"))
 Index(
     "activity_campaign_idx",
     Activity.campaign_id,

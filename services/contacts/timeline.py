@@ -1,8 +1,9 @@
 """The timeline: everything that happened with a person, newest first.
 
-Messages, opens, clicks, replies and notes are rows of their own; consents are read from the ledger, which is the
-only place where they are kept. A message is one row, brought to its newest version; it stands at the time when it
-left (or was decided not to), which later receipts do not move.
+Messages, opens, clicks, replies, tickets and notes are rows of their own; consents are read from the ledger, which
+is the only place where they are kept. A message is one row, brought to its newest version; it stands at the time when
+it left (or was decided not to), which later receipts do not move. So is a ticket, which stands at the time when it was
+opened, on the timeline of whom it is from now.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from chassis.paging import PageRequest, paginate
 from services.contacts import people, texts
 from services.contacts.models import Activity, Campaign, Channel, Consent, ConsentState
 
-KINDS = ("message", "open", "click", "reply", "consent", "note")
+KINDS = ("message", "open", "click", "reply", "consent", "note", "ticket")
 MOST_SUMMARY_CHARACTERS = 500
 
 # Only people that are there: an event may come after the person was deleted. Their rows are locked in the order of
@@ -46,6 +47,11 @@ _MERGE = text("""
         summary = CASE WHEN excluded.summary = '' THEN activity.summary ELSE excluded.summary END,
         time = CASE WHEN activity.state IN ('', 'scheduled', 'sending') THEN excluded.time ELSE activity.time END
     WHERE excluded.version > activity.version""")
+
+# A ticket may turn out to be somebody else's, in whatever order that is told.
+_GIVE_UP = text("""
+    DELETE FROM activity a WHERE a.kind = 'ticket' AND a.id = ANY(CAST(:ids AS uuid[])) AND EXISTS (
+        SELECT FROM activity newer WHERE newer.kind = 'ticket' AND newer.id = a.id AND newer.version > a.version)""")
 
 
 class Happening(NamedTuple):
@@ -88,6 +94,13 @@ def merge(session: Session, happenings: Sequence[Happening]) -> None:
             "times": [row.time for row in rows],
         },
     )
+
+
+def merge_tickets(session: Session, tickets: Sequence[Happening]) -> None:
+    """Add tickets or bring them to where they stand; each is on the timeline of one person."""
+    merge(session, tickets)
+    if tickets:
+        session.execute(_GIVE_UP, {"ids": [ticket.id for ticket in tickets]})
 
 
 def learn_campaigns(session: Session, names: dict[UUID, str]) -> None:

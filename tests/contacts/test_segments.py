@@ -98,6 +98,7 @@ DESCRIBED = [
     ("replied", ["Ane"]),
     ('replied("spring")', ["Ane"]),
     ("bounced", ["Jon"]),
+    ("has_open_ticket", []),
     ("NOT bounced", ["Ane", "Mikel"]),
     ('bounced("spring")', ["Jon"]),
     ('member_of("handia.example")', ["Ane"]),

@@ -6,16 +6,20 @@ from typing import Any
 from uuid import uuid4
 
 import grpc
+import pytest
 from google.protobuf.message import Message
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from denda.campaigns.v1.events_pb2 import Engagement, EngagementsRecorded, RecipientsPlanned
 from denda.contacts.v1 import consent_service_pb2 as consent_pb
+from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1 import timeline_service_pb2 as pb
 from denda.notifications.v1 import message_pb2
 from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, MessagesChanged
-from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
+from denda.support.v1.events_pb2 import TicketChange, TicketsChanged
+from denda.support.v1.ticket_pb2 import SOURCE_EMAIL, TICKET_STATE_NEW, TICKET_STATE_OPEN, TICKET_STATE_SOLVED
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
 from services.contacts.events import HANDLERS
 from services.contacts.models import database
 from tests.contacts.conftest import Contacts, counted_statements, refused
@@ -134,6 +138,54 @@ def test_a_reply_is_on_the_timeline_of_whom_it_is_from(contacts: Contacts) -> No
     )
     assert [one.summary for one in activities(contacts, known)] == ["Re: Spring"]
     assert [(one.kind, one.summary) for one in activities(contacts, by_address)] == [("reply", "Thanks")]
+
+
+def said(number: str, text: str, **fields: Any) -> MessageReceived:
+    return MessageReceived(id=str(uuid4()), channel=CHANNEL_SMS, from_address=number, text=text, **fields)
+
+
+def test_who_sends_an_sms_becomes_a_person_unless_it_is_a_keyword(contacts: Contacts) -> None:
+    handle(said("+34944000001", "Where is my parcel?"), said("+34944000002", "STOP", keyword="STOP"))
+    handle(said("+34944000001", "Hello?"))
+    (person,) = contacts.people.ListPeople(people_pb.ListPeopleRequest()).people
+    assert [one.value for one in person.addresses] == ["+34944000001"]
+    assert [one.summary for one in activities(contacts, person.id, "reply")] == ["Hello?", "Where is my parcel?"]
+
+
+def ticket(person_id: str, ticket_id: str, version: int, **fields: Any) -> TicketChange:
+    usual: dict[str, Any] = {"subject": "Where is my parcel?", "state": TICKET_STATE_OPEN, "source": SOURCE_EMAIL}
+    made = TicketChange(ticket_id=ticket_id, number=4711, requester_id=person_id, version=version, **(usual | fields))
+    made.create_time.FromDatetime(START)
+    made.time.FromDatetime(START + timedelta(hours=version))
+    return made
+
+
+def test_a_ticket_is_one_activity_in_its_newest_state_where_it_was_opened(contacts: Contacts) -> None:
+    person_id, ticket_id = contacts.a_person(given_name="Ane").id, str(uuid4())
+    handle(TicketsChanged(changes=[ticket("", ticket_id, 1, state=TICKET_STATE_NEW)]))
+    assert activities(contacts, person_id) == []
+    handle(
+        TicketsChanged(changes=[ticket(person_id, ticket_id, 3, subject="Where are my parcels?")]),
+        TicketsChanged(changes=[ticket(person_id, ticket_id, 2, state=TICKET_STATE_NEW)]),
+    )
+    (one,) = activities(contacts, person_id, "ticket")
+    assert (one.id, one.channel, one.state) == (ticket_id, CHANNEL_EMAIL, "open")
+    assert (one.summary, one.time.ToDatetime(UTC)) == ("#4711 Where are my parcels?", START)
+    assert contacts.found("has_open_ticket") == ["Ane"]
+    handle(TicketsChanged(changes=[ticket(person_id, ticket_id, 4, state=TICKET_STATE_SOLVED)]))
+    assert [one.state for one in activities(contacts, person_id)] == ["solved"]
+    assert contacts.found("has_open_ticket") == []
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_a_ticket_goes_with_whom_it_is_from_now(contacts: Contacts, order: tuple[int, int]) -> None:
+    before, after, ticket_id = contacts.a_person().id, contacts.a_person().id, str(uuid4())
+    changes = [ticket(before, ticket_id, 1), ticket(after, ticket_id, 2)]
+    for index in order:
+        handle(TicketsChanged(changes=[changes[index], ticket(before, str(uuid4()), 1)]))
+    assert [one.id for one in activities(contacts, after)] == [ticket_id]
+    assert ticket_id not in [one.id for one in activities(contacts, before)]
+    assert len(activities(contacts, before)) == 2
 
 
 def test_consents_and_notes_are_among_the_activities_newest_first(contacts: Contacts) -> None:
