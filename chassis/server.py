@@ -4,9 +4,11 @@ The door knows the request's id and trace, authenticates the caller, checks the 
 validates the request by its contract (protovalidate), turns errors into statuses with details, and measures.
 """
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +23,7 @@ from opentelemetry import baggage
 from opentelemetry import context as trace_context
 from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from chassis.access import Access, access_table
 from chassis.auth import KeyRing, set_caller
@@ -29,6 +32,7 @@ from chassis.errors import (
     Internal,
     InvalidArgument,
     PermissionDenied,
+    ResourceExhausted,
     Unauthenticated,
     Unavailable,
     Violation,
@@ -43,6 +47,9 @@ Call = grpc.ServicerContext
 
 # A batch of 1,000 recipients with long merge fields fits; anything larger is refused as RESOURCE_EXHAUSTED.
 MESSAGE_BYTES = 16 * 1024 * 1024
+
+# Threads beyond those of the streams, so that one too many is told so instead of waiting.
+THREADS_TO_REFUSE = 4
 
 log = structlog.get_logger()
 
@@ -63,10 +70,13 @@ class Door:
     an interceptor would have to make a handler anew for each call, which takes longer than the checks.
     """
 
-    def __init__(self, server: grpc.Server, access: dict[str, Access], keys: KeyRing) -> None:
+    def __init__(self, server: grpc.Server, access: dict[str, Access], keys: KeyRing, streams: int) -> None:
         self._server = server
         self._access = access
         self._keys = keys
+        self._places = threading.BoundedSemaphore(streams)
+        # A stream stays as long as it likes: it has a thread that no other call waits for, made when it is needed.
+        self._streams = ThreadPoolExecutor(streams + THREADS_TO_REFUSE, thread_name_prefix="stream")
 
     def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
         """Take no notice: generated code gives the same methods by name right after."""
@@ -88,6 +98,8 @@ class Door:
             checked = _validated_each(request) if handler.request_streaming else request
             return guard(method, metadata, checked, context)
 
+        if handler.response_streaming:
+            behaviour.experimental_thread_pool = self._streams  # type: ignore[attr-defined]  # grpcio's own way
         return _handler_like(handler, behaviour)
 
     def _unary(self, method: _Method, metadata: dict[str, Any], request: Any, context: Call) -> Any:
@@ -108,13 +120,23 @@ class Door:
         try:
             trace_context.attach(_context_of(metadata))
             self._admit(method.access, metadata, request)
-            yield from method.function(request, context)
+            with self._place():
+                yield from method.function(request, context)
         except Exception as error:
             refusal = _verdict(context, method.path, error)
             code = refusal.code.name
             _end(context, refusal, metadata["x-request-id"])
         finally:
             RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise ResourceExhausted("Too many streams are open here; try again later.", reason="TOO_MANY_STREAMS")
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _admit(self, access: Access, metadata: dict[str, Any], request: Any) -> None:
         structlog.contextvars.bind_contextvars(request_id=metadata["x-request-id"])
@@ -172,7 +194,7 @@ def build_server(service: Service, keys: KeyRing) -> tuple[grpc.Server, health.H
             ("grpc.max_connection_age_grace_ms", 30_000),
         ],
     )
-    door = Door(server, access_table(names), keys)
+    door = Door(server, access_table(names), keys, settings().grpc_streams)
     for add, servicer in service.doors:
         add(servicer, door)
     healthy = health.HealthServicer()
@@ -242,6 +264,8 @@ def _end(context: Call, refusal: DendaError, request_id: str) -> Any:
 def _as_known(error: Exception) -> DendaError | None:
     if isinstance(error, DendaError):
         return error
+    if isinstance(error, NoConnectionFree):
+        return Unavailable("The database is busy; try again in a moment.")
     if isinstance(error, OperationalError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return Unavailable("The database does not answer; try again in a moment.")
     return None

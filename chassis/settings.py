@@ -50,7 +50,10 @@ class Settings(BaseSettings):
     otlp_endpoint: str = Field("", description="OpenTelemetry collector (OTLP over gRPC). Empty: no traces leave.")
     log_format: Literal["console", "json"] = Field("console", description="`console` for people, `json` for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least severe level shown.")
-    grpc_threads: int = Field(16, ge=2, description="Threads of each service's gRPC server.")
+    grpc_threads: int = Field(16, ge=2, description="Threads of each service's gRPC server, for calls with one answer.")
+    grpc_streams: int = Field(
+        500, ge=2, description="Most streams that each service's gRPC server keeps open; an open one has a thread."
+    )
     shutdown_seconds: float = Field(25.0, gt=0, description="Most time a stop may take before work is abandoned.")
 
 

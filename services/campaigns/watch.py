@@ -1,20 +1,14 @@
 """Watching a campaign: its counts whenever they change, at most twice a second.
 
-A watcher holds a thread of the gRPC server for as long as it watches, so at most half of the threads may watch;
-whoever comes then is told to come back (RESOURCE_EXHAUSTED) and all other calls still find a thread. Watchers of
-one campaign share one count, and a count that takes long is taken less often.
+Watchers of one campaign share one count, and a count that takes long is taken less often.
 """
 
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from uuid import UUID
 
-from chassis.errors import ResourceExhausted
-from chassis.settings import settings
 from services.campaigns import results
 from services.campaigns.campaigns import campaign_by_id
 from services.campaigns.models import Campaign, CampaignState, database
@@ -46,25 +40,6 @@ class Snapshot:
     def is_last(self) -> bool:
         """The campaign is over and nothing is under way."""
         return self.campaign.state in OVER and not self.results.planned
-
-
-@cache
-def _places() -> threading.BoundedSemaphore:
-    return threading.BoundedSemaphore(max(1, settings().grpc_threads // 2))
-
-
-@contextmanager
-def place() -> Iterator[threading.Event]:
-    """A watcher's place, with the event that tells it to go. Raises ResourceExhausted when all are taken."""
-    places = _places()
-    if not places.acquire(blocking=False):
-        raise ResourceExhausted(
-            "Too many are watching; try again later, or ask GetResults.", reason="TOO_MANY_WATCHERS"
-        )
-    try:
-        yield threading.Event()
-    finally:
-        places.release()
 
 
 def snapshots(campaign_id: UUID, gone: threading.Event) -> Iterator[Snapshot]:

@@ -1,6 +1,7 @@
 """Every call passes the same door: who are you, may you, is the request right, and errors that say what to do."""
 
 import json
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from chassis.db import Database, new_metadata
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from chassis.server import bind, build_server, validate
 from chassis.service import Service
+from chassis.settings import settings
 from denda.contacts.v1 import audience_service_pb2 as audience_pb
 from denda.contacts.v1 import audience_service_pb2_grpc as audience_grpc
 from denda.contacts.v1 import companies_service_pb2 as companies_pb
@@ -32,6 +34,7 @@ from denda.contacts.v1 import people_service_pb2_grpc as people_grpc
 from denda.contacts.v1 import person_pb2
 from denda.identity.v1 import tokens_service_pb2 as tokens_pb
 from denda.types.v1.channel_pb2 import Channel
+from tests.kit.events import eventually
 
 KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "one"}, private=True)
 STRANGERS_KEY = OKPKey.generate_key("Ed25519", parameters={"kid": "one"}, private=True)
@@ -67,14 +70,28 @@ class People(people_grpc.PeopleServiceServicer):
 
 
 class Audience(audience_grpc.AudienceServiceServicer):
-    def StreamAudience(self, request: object, context: object) -> Iterator[audience_pb.StreamAudienceResponse]:
+    def StreamAudience(
+        self, request: audience_pb.StreamAudienceRequest, context: grpc.ServicerContext
+    ) -> Iterator[audience_pb.StreamAudienceResponse]:
         yield audience_pb.StreamAudienceResponse()
+        if request.after_person_id:
+            left = threading.Event()
+            context.add_callback(left.set)
+            left.wait()
+            return
         raise NotFound("segment", "x")
 
 
 @pytest.fixture
 def revoked() -> list[tokens_pb.Revocation]:
     return []
+
+
+@pytest.fixture
+def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENDA_GRPC_THREADS", "2")
+    monkeypatch.setenv("DENDA_GRPC_STREAMS", "5")
+    settings.cache_clear()
 
 
 @pytest.fixture
@@ -202,6 +219,33 @@ def test_an_error_in_the_middle_of_a_stream_ends_it_with_its_status(channel: grp
     stub = audience_grpc.AudienceServiceStub(channel)
     error = refusal(stub.StreamAudience, request, a_token("ROLE_SERVICE"))
     assert error.code() is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.usefixtures("few_threads")
+def test_streams_are_in_nobodys_way_and_one_too_many_is_refused(request: pytest.FixtureRequest) -> None:
+    channel: grpc.Channel = request.getfixturevalue("channel")
+    metadata = (("authorization", f"Bearer {a_token('ROLE_SERVICE')}"),)
+    stub = audience_grpc.AudienceServiceStub(channel)
+    lasting = audience_pb.StreamAudienceRequest(
+        audience=audience_pb.Audience(channel=Channel.CHANNEL_EMAIL, purpose="marketing"), after_person_id=SOMEBODY
+    )
+    lasting.snapshot_time.GetCurrentTime()
+    streams = [stub.StreamAudience(lasting, metadata=metadata, timeout=30) for _ in range(5)]
+    for stream in streams:
+        next(stream)
+    assert refusal(stub.StreamAudience, lasting, a_token("ROLE_SERVICE")).code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    person = people_pb.GetPersonRequest(id=SOMEBODY)
+    assert people_grpc.PeopleServiceStub(channel).GetPerson(person, metadata=metadata, timeout=5).id == SOMEBODY
+    streams[0].cancel()
+    eventually(lambda: _begins(stub.StreamAudience(lasting, metadata=metadata)))
+
+
+def _begins(stream: Any) -> bool:
+    try:
+        next(stream)
+    except grpc.RpcError:
+        return False
+    return True
 
 
 def test_reflection_and_health_answer_without_a_token(channel: grpc.Channel) -> None:

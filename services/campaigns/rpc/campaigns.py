@@ -1,5 +1,6 @@
 """Door: CampaignsService."""
 
+import threading
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -90,11 +91,11 @@ class CampaignsServicer(CampaignsServiceServicer):
             return results_to_proto(results.results_of(session, campaign.id))
 
     def WatchCampaign(self, request: pb.WatchCampaignRequest, context: Call) -> Iterator[pb.WatchCampaignResponse]:
-        with watch.place() as gone:
-            if not context.add_callback(gone.set):
-                return
-            for snapshot in watch.snapshots(UUID(request.id), gone):
-                yield snapshot_to_proto(snapshot)
+        gone = threading.Event()
+        if not context.add_callback(gone.set):
+            return
+        for snapshot in watch.snapshots(UUID(request.id), gone):
+            yield snapshot_to_proto(snapshot)
 
     def ListRecipients(self, request: pb.ListRecipientsRequest, context: Call) -> pb.ListRecipientsResponse:
         campaign_id = UUID(request.campaign_id)
