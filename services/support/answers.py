@@ -5,7 +5,7 @@ address) fails the answer and shows why; everything else is tried again, ever mo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from html import escape
 from uuid import UUID
@@ -47,8 +47,8 @@ def send_waiting() -> bool:
     """Give waiting answers to notifications; True when there may be more."""
     with database.transaction() as session:
         letters = _claimed(session)
-    for message_id, letter in letters.items():
-        _send(message_id, letter)
+    for message_id, copies in letters.items():
+        _send(message_id, copies)
     return len(letters) == BATCH
 
 
@@ -87,13 +87,13 @@ def fail(session: Session, message_id: UUID, detail: str) -> None:
         _announce(session, [message])
 
 
-def _claimed(session: Session) -> dict[UUID, Letter]:
+def _claimed(session: Session) -> dict[UUID, list[Letter]]:
     """Letters of answers that wait, oldest first; nobody else gets them for a while."""
     messages = _due(session, DeliveryState.WAITING)
     for message in messages:
         message.attempts += 1
         message.leased_until = now() + LEASE
-    return {message.id: _letter(session, message) for message in messages}
+    return {message.id: _letters(session, message) for message in messages}
 
 
 def _due(session: Session, state: DeliveryState) -> Sequence[TicketMessage]:
@@ -103,22 +103,30 @@ def _due(session: Session, state: DeliveryState) -> Sequence[TicketMessage]:
     return session.scalars(waiting.order_by(TicketMessage.id).limit(BATCH).with_for_update(skip_locked=True)).all()
 
 
-def _letter(session: Session, message: TicketMessage) -> Letter:
+def _letters(session: Session, message: TicketMessage) -> list[Letter]:
+    """An answer to the requester first, and to everybody else who is in the conversation."""
     ticket = session.get_one(Ticket, message.ticket_id)
     before = _headers_before(session, message)
-    return Letter(
+    mark = threads.body_mark(ticket.id)
+    mail = Letter(
         request_id=f"ticket-answer-{message.id}",
         address=ticket.requester_address,
         person_id=ticket.requester_id,
         subject=subjects.answering(ticket.subject, ticket.number),
-        text=f"{message.text}\n\n-- \n{threads.body_mark(ticket.id)}\n",
-        html=_html(message.text, ticket.id),
+        text=f"{message.text}\n\n-- \n{mark}\n",
+        html=_html(message.text, mark),
         sender=settings().support_sender,
         reply_to=threads.reply_address(ticket.id),
         message_id_header=threads.message_id_header(message.id, ticket.id),
         in_reply_to=before[-1] if before else "",
         references=before[-MOST_REFERENCES:],
     )
+    copies = [
+        replace(mail, request_id=f"ticket-copy-{message.id}-{number}", address=one.address, person_id=one.person_id)
+        for number, one in enumerate(ticket.participants)
+    ]
+    # A text message has no thread and no room for a mark.
+    return [one if one.is_mail else replace(one, text=message.text, html="") for one in (mail, *copies)]
 
 
 def _headers_before(session: Session, message: TicketMessage) -> list[str]:
@@ -136,15 +144,17 @@ def _headers_before(session: Session, message: TicketMessage) -> list[str]:
     return [header for header in headers if header]
 
 
-def _html(text: str, ticket_id: UUID) -> str:
+def _html(text: str, mark: str) -> str:
     paragraphs = "".join(f"<p>{escape(part).replace(chr(10), '<br>')}</p>" for part in text.split("\n\n"))
-    mark = f'<p style="color:#767676;font-size:11px">{threads.body_mark(ticket_id)}</p>'
-    return f"<html><body>{paragraphs}{mark}</body></html>"
+    return f'<html><body>{paragraphs}<p style="color:#767676;font-size:11px">{mark}</p></body></html>'
 
 
-def _send(message_id: UUID, letter: Letter) -> None:
+def _send(message_id: UUID, letters: Sequence[Letter]) -> None:
+    to_requester, *copies = letters
     try:
-        sent = clients.send(letter)
+        # First the copies, so that a requester who cannot be reached keeps nobody else from reading the answer.
+        problems = [problem for copy in copies if (problem := _refusal(copy))]
+        sent = clients.send(to_requester)
     except grpc.RpcError as error:
         _postpone(message_id, error)
         return
@@ -152,9 +162,20 @@ def _send(message_id: UUID, letter: Letter) -> None:
         message = session.get_one(TicketMessage, message_id, with_for_update=True)
         message.message_id = sent
         if message.delivery_state == DeliveryState.WAITING:
-            message.delivery_state, message.delivery_detail = int(DeliveryState.ACCEPTED), ""
+            message.delivery_state, message.delivery_detail = int(DeliveryState.ACCEPTED), "; ".join(problems)
         message.leased_until, message.attempts = now() + OVERTAKEN, 0
         _announce(session, [message])
+
+
+def _refusal(copy: Letter) -> str:
+    """Why a copy was refused for good, or nothing. Raises grpc.RpcError for what may go well later."""
+    try:
+        clients.send(copy)
+    except grpc.RpcError as error:
+        if error.code() not in REFUSALS:
+            raise
+        return f"{copy.address}: {error.details()}"
+    return ""
 
 
 def _postpone(message_id: UUID, error: grpc.RpcError) -> None:

@@ -13,7 +13,7 @@ from denda.contacts.v1.person_pb2 import Address
 from denda.notifications.v1 import message_pb2
 from denda.notifications.v1 import messages_service_pb2 as messages
 from denda.notifications.v1.messages_service_pb2_grpc import MessagesServiceStub
-from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS, Channel
+from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
 from services import channel
 from services.support.states import DeliveryState
 
@@ -62,9 +62,9 @@ class Letter:
     references: Sequence[str]
 
     @property
-    def channel(self) -> Channel.ValueType:
-        """By mail where the address is one, else as an SMS."""
-        return CHANNEL_EMAIL if "@" in self.address else CHANNEL_SMS
+    def is_mail(self) -> bool:
+        """It goes by mail where the address is one, else as an SMS."""
+        return "@" in self.address
 
 
 def resolve(senders: Sequence[Sender]) -> list[Known | None]:
@@ -101,20 +101,18 @@ def person(person_id: UUID) -> Known:
 def send(letter: Letter) -> UUID:
     """Give an answer to notifications; the id of its message there. Raises grpc.RpcError."""
     request = messages.SendMessageRequest(
-        channel=letter.channel,
+        channel=CHANNEL_EMAIL if letter.is_mail else CHANNEL_SMS,
         address=letter.address,
         person_id=str(letter.person_id or ""),
-        sender=letter.sender if letter.channel == CHANNEL_EMAIL else "",
-        reply_to=letter.reply_to if letter.channel == CHANNEL_EMAIL else "",
         request_id=letter.request_id,
-        content=messages.Content(subject=letter.subject, text=letter.text, html=letter.html),
+        content=messages.Content(text=letter.text, html=letter.html),
     )
-    if letter.channel == CHANNEL_EMAIL:
+    if letter.is_mail:
+        request.content.subject = letter.subject
+        request.sender, request.reply_to = letter.sender, letter.reply_to
         request.thread.message_id_header = letter.message_id_header
         request.thread.in_reply_to = letter.in_reply_to
         request.thread.references.extend(letter.references)
-    else:
-        request.content.subject = request.content.html = ""
     return UUID(MessagesServiceStub(channel("notifications")).SendMessage(request).id)
 
 

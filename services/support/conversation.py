@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, undefer
 
 from chassis.clock import now
-from chassis.errors import FailedPrecondition, NotFound
+from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from chassis.ids import new_id
 from chassis.paging import PageRequest, paginate
 from services.support import history, tickets
@@ -20,6 +20,8 @@ from services.support.models import Attachment, Ticket, TicketMessage
 from services.support.settings import settings
 from services.support.states import Author, DeliveryState, TicketState
 
+# What providers take in one message of several parts.
+MOST_SMS_CHARACTERS = 1600
 REOPENED = (TicketState.PENDING, TicketState.SOLVED, TicketState.CLOSED)
 
 
@@ -96,11 +98,14 @@ def answer(
 ) -> TicketMessage:
     """Write an agent's answer to a locked ticket, to be sent to the customer. The caller announces the ticket.
 
-    Raises FailedPrecondition when the ticket is merged or has no address to answer to.
+    Raises FailedPrecondition when the ticket is merged or has no address to answer to, and InvalidArgument for a text
+    that is too long for an SMS.
     """
     tickets.require_alive(ticket)
     if not ticket.requester_address:
         raise FailedPrecondition("Nobody knows where to answer: the ticket has no address.", reason="NO_ADDRESS")
+    if "@" not in ticket.requester_address and len(text) > MOST_SMS_CHARACTERS:
+        raise InvalidArgument("text", f"is answered by SMS, which has at most {MOST_SMS_CHARACTERS:,} characters")
     message = _written(ticket, text, actor, message_id)
     message.delivery_state = int(DeliveryState.WAITING)
     session.add(message)
