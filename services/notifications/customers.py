@@ -127,7 +127,7 @@ def speak(session: Session, channel: Channel, from_address: str, words: str, req
         from_address=from_address,
         to_address=default_sender(channel),
         subject="",
-        text=words.replace("\0", "\ufffd"),
+        text=words,
         time=now(),
     )
     inbound.receive(session, spoken)

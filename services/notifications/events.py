@@ -1,4 +1,4 @@
-"""The door to the bus: what campaigns and contacts tell notifications."""
+"""The door to the bus: what campaigns, contacts and support tell notifications."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, timedelta
@@ -11,7 +11,10 @@ from sqlalchemy.orm import Session
 from chassis.clock import now
 from denda.campaigns.v1.events_pb2 import CampaignControlled, RecipientsPlanned
 from denda.contacts.v1.events_pb2 import ConsentsChanged, PersonDeleted
+from denda.support.v1.events_pb2 import MailAccepted
+from denda.support.v1.inbound_pb2 import INBOUND_KIND_BOUNCE, INBOUND_KIND_PERSONAL
 from services.notifications.acceptance import Brief, Recipient, accept
+from services.notifications.inbound import Bounce, Inbound, receive, take_bounces
 from services.notifications.projections import Consent, control_campaign, forget_people, remember_consents
 from services.notifications.states import Channel, Command
 from services.notifications.translate import json_of
@@ -79,9 +82,37 @@ def on_person_deleted(session: Session, events: Sequence[PersonDeleted]) -> None
     forget_people(session, [UUID(event.person_id) for event in events])
 
 
+def on_mail_accepted(session: Session, events: Sequence[MailAccepted]) -> None:
+    """Take in what people write by mail, and what a bounce says of a message. Other machines say nothing to us."""
+    for event in events:
+        if event.kind == INBOUND_KIND_PERSONAL:
+            receive(session, _written(event))
+    take_bounces(session, [_bounce(event) for event in events if event.kind == INBOUND_KIND_BOUNCE])
+
+
+def _written(event: MailAccepted) -> Inbound:
+    return Inbound(
+        id=UUID(event.id),
+        channel=Channel.EMAIL,
+        from_address=event.from_address,
+        to_address=event.to_address,
+        subject=event.subject,
+        text=event.text,
+        time=event.time.ToDatetime(UTC),
+        in_reply_to=event.in_reply_to,
+        person_id=UUID(event.person_id) if event.person_id else None,
+    )
+
+
+def _bounce(event: MailAccepted) -> Bounce:
+    header, time = event.bounced_message_id_header, event.time.ToDatetime(UTC)
+    return Bounce(UUID(event.id), header, event.bounce_status, event.bounce_detail, time)
+
+
 HANDLERS: Mapping[type[Message], Callable[[Session, Sequence[Any]], None]] = {
     RecipientsPlanned: on_recipients_planned,
     CampaignControlled: on_campaign_controlled,
     ConsentsChanged: on_consents_changed,
     PersonDeleted: on_person_deleted,
+    MailAccepted: on_mail_accepted,
 }

@@ -1,8 +1,12 @@
 """What people answer, or write on their own: kept, tied to the message it answers, told to the others.
 
+Mail is read by support, which tells of it; an automatic answer is neither an answer nor a wish, and a bounce is a
+receipt like a provider's.
+
 STOP as an answer to an SMS puts the number on the suppression list, START takes it off again if STOP put it there.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -13,15 +17,18 @@ from sqlalchemy.orm import Session
 
 from chassis.outbox import record
 from denda.notifications.v1.events_pb2 import MessageReceived
-from services.notifications import keywords
+from services.notifications import keywords, receipts
 from services.notifications.addresses import comparable
 from services.notifications.keywords import Wish
 from services.notifications.messages import message_named
 from services.notifications.models import InboundMessage, Message
+from services.notifications.receipts import Kind, Notice
 from services.notifications.states import Channel, State
+from services.notifications.statuses import refuses_address
 from services.notifications.suppressions import Reason, remove_suppression, suppress_address
 
 MOST_TEXT = 100_000
+MOST_DETAIL = 1_000
 
 
 @dataclass(frozen=True)
@@ -37,11 +44,25 @@ class Inbound:
     time: datetime
     # The Message-ID that a mail answers.
     in_reply_to: str = ""
+    # Who wrote it, where whoever read it knows.
+    person_id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Bounce:
+    """A mail that says that one of ours did not arrive; `status` is a code of RFC 3463 or empty."""
+
+    id: UUID
+    message_id_header: str
+    status: str
+    detail: str
+    time: datetime
 
 
 def receive(session: Session, inbound: Inbound) -> None:
     """Take a message in, once. Records MessageReceived."""
     answered = _answered(session, inbound)
+    person_id = inbound.person_id or (answered.person_id if answered else None)
     new = session.scalar(
         insert(InboundMessage)
         .values(
@@ -49,10 +70,10 @@ def receive(session: Session, inbound: Inbound) -> None:
             channel=int(inbound.channel),
             from_address=inbound.from_address,
             to_address=inbound.to_address,
-            subject=inbound.subject,
-            text=inbound.text[:MOST_TEXT],
+            subject=_storable(inbound.subject),
+            text=_storable(inbound.text)[:MOST_TEXT],
             in_reply_to_message_id=answered.id if answered else None,
-            person_id=answered.person_id if answered else None,
+            person_id=person_id,
             time=inbound.time,
         )
         .on_conflict_do_nothing()
@@ -62,7 +83,24 @@ def receive(session: Session, inbound: Inbound) -> None:
         return
     wish = keywords.wish_of(inbound.text) if inbound.channel == Channel.SMS else None
     _obey(session, inbound, wish)
-    record(session, _event(inbound, answered, wish), str(inbound.id))
+    record(session, _event(inbound, person_id, answered, wish), str(inbound.id))
+
+
+def take_bounces(session: Session, bounces: Sequence[Bounce]) -> None:
+    """Learn what did not arrive, of what surely left here. Records MessagesChanged.
+
+    Anybody can write a mail that looks like a bounce, so only a Message-ID that nobody else can know counts, and only
+    a status that blames the address suppresses it.
+    """
+    notices = []
+    for bounce in bounces:
+        message = message_named(session, bounce.message_id_header)
+        if message is not None and message.channel == Channel.EMAIL:
+            hard = refuses_address(bounce.status) or refuses_address(bounce.detail)
+            kind = Kind.HARD_BOUNCE if hard else Kind.SOFT_BOUNCE
+            detail = _storable(f"{bounce.status} {bounce.detail}".strip())[:MOST_DETAIL]
+            notices.append(Notice(bounce.id, message.id, kind, bounce.time, detail))
+    receipts.receive(session, notices)
 
 
 def _obey(session: Session, inbound: Inbound, wish: Wish | None) -> None:
@@ -88,7 +126,7 @@ def _answered(session: Session, inbound: Inbound) -> Message | None:
     ).first()
 
 
-def _event(inbound: Inbound, answered: Message | None, wish: Wish | None) -> MessageReceived:
+def _event(inbound: Inbound, person_id: UUID | None, answered: Message | None, wish: Wish | None) -> MessageReceived:
     event = MessageReceived(
         id=str(inbound.id),
         channel=int(inbound.channel),  # type: ignore[arg-type]  # the stubs want the enum's own type
@@ -96,11 +134,16 @@ def _event(inbound: Inbound, answered: Message | None, wish: Wish | None) -> Mes
         to_address=inbound.to_address,
         subject=inbound.subject,
         text=inbound.text[:MOST_TEXT],
+        person_id=str(person_id or ""),
         keyword=wish.name if wish else "",
     )
     event.time.FromDatetime(inbound.time)
     if answered:
         event.in_reply_to_message_id = str(answered.id)
-        event.person_id = str(answered.person_id or "")
         event.campaign_id = str(answered.campaign_id or "")
     return event
+
+
+def _storable(text: str) -> str:
+    """PostgreSQL keeps no NUL."""
+    return text.replace("\0", "\ufffd")

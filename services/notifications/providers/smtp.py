@@ -4,7 +4,6 @@ A recipient's refusal is the recipient's; a lost connection is nobody's. Only th
 when the connection was lost is UNKNOWN; what had not begun is released and goes out again.
 """
 
-import re
 import smtplib
 import ssl
 import time
@@ -17,6 +16,7 @@ import structlog
 from services.notifications.providers import Answer, Outcome, Parcel
 from services.notifications.providers.smtp_session import Reply, SmtpSession
 from services.notifications.settings import Settings, settings
+from services.notifications.statuses import refuses_address
 
 log = structlog.get_logger()
 
@@ -24,7 +24,6 @@ log = structlog.get_logger()
 RESTED = 10.0
 # Relays close connections that rest for five minutes (RFC 5321 §4.5.3.2.7).
 TOO_OLD = 240.0
-ENHANCED = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 # 530 and its kin say that we did not log in as we should: no recipient's fault.
 OUR_FAULT = frozenset({421, 454, 530, 534, 535, 538})
 
@@ -161,9 +160,6 @@ def _refused(reply: Reply, *, taken_so_far: bool = False) -> Outcome:
         return Outcome(Answer.RELEASED, str(reply))
     if reply.code < 500:
         return Outcome(Answer.DEFERRED, str(reply))
-    enhanced = ENHANCED.search(reply.words)
-    subject, detail = (int(enhanced[2]), int(enhanced[3])) if enhanced else (0, 0)
-    # X.1.7 and X.1.8 are about the sender's address; X.2.1 is a mailbox that was closed.
-    bad_address = (subject == 1 and detail not in (7, 8)) or (subject, detail) == (2, 1)
-    bare = not enhanced and reply.stage == "RCPT" and reply.code in (550, 551, 553)
+    bad_address = refuses_address(reply.words)
+    bare = bad_address is None and reply.stage == "RCPT" and reply.code in (550, 551, 553)
     return Outcome(Answer.BOUNCED if bad_address or bare else Answer.REFUSED, str(reply))
