@@ -1,7 +1,6 @@
 """SMS and voicemail: what somebody writes or says joins the open ticket of the same number, or opens one."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -28,7 +27,6 @@ class Word:
     campaign_id: UUID | None
     # The message that it answers.
     message_id: UUID | None
-    time: datetime
 
 
 def receive(session: Session, word: Word) -> None:
@@ -43,7 +41,6 @@ def receive(session: Session, word: Word) -> None:
         from_address=word.from_address,
         message_id=word.message_id,
         inbound_id=word.id,
-        time=word.time,
     )
     conversation.receive(session, ticket, said)
     tickets.announce(session, [ticket])

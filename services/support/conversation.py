@@ -5,7 +5,7 @@ An answer is a row that waits here until `answers.py` has given it to notificati
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy import select
@@ -55,7 +55,6 @@ class Incoming:
     message_id: UUID | None = None
     inbound_id: UUID | None = None
     files: Sequence[File] = ()
-    time: datetime | None = None
 
 
 def takes_answers(ticket: Ticket) -> bool:
@@ -80,7 +79,8 @@ def receive(session: Session, ticket: Ticket, incoming: Incoming, message_id: UU
         message_id_header=incoming.message_id_header,
         message_id=incoming.message_id,
         inbound_id=incoming.inbound_id,
-        create_time=incoming.time or now(),
+        # Its place is when it came: what a message says of its own time may be anything.
+        create_time=now(),
         attachments=[_attachment(file, position) for position, file in enumerate(incoming.files)],
     )
     session.add(message)

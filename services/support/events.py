@@ -1,7 +1,6 @@
 """The door to the bus: SMS and voicemail become tickets, and answers learn what became of them."""
 
 from collections.abc import Sequence
-from datetime import UTC
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -44,7 +43,6 @@ def _word(event: MessageReceived) -> Word:
         person_id=UUID(event.person_id) if event.person_id else None,
         campaign_id=UUID(event.campaign_id) if event.campaign_id else None,
         message_id=UUID(event.in_reply_to_message_id) if event.in_reply_to_message_id else None,
-        time=event.time.ToDatetime(UTC),
     )
 
 
