@@ -4,17 +4,18 @@ from datetime import timedelta
 
 from chassis import requests
 from chassis.service import Loop
-from services.support import answers, presence, requesters
+from services.support import answers, presence, recent, requesters
 from services.support.models import database
 
 SOON = timedelta(milliseconds=250)
 
 
 def forget() -> None:
-    """Forget request ids that are too old to come again, and who has gone from a ticket."""
+    """Forget request ids that are too old to come again, who has gone from a ticket, and changes of yesterday."""
     with database.transaction() as session:
         requests.forget(session)
         presence.forget(session)
+        recent.forget(session)
 
 
 LOOPS = (

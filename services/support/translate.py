@@ -14,6 +14,7 @@ from denda.support.v1 import ticket_pb2 as pb
 from services.support.models import Attachment, HistoryEntry, Presence, Queue, Ticket, TicketMessage, View
 from services.support.states import Priority, Source
 from services.support.tickets import CHANGEABLE, Companion, Draft
+from services.support.watch import News
 
 MOST_CHARACTERS_OF_A_TAG = 50
 
@@ -120,6 +121,12 @@ def presence_to_proto(presence: Presence) -> tickets_service_pb2.SetPresenceResp
         activity=presence.activity,  # type: ignore[arg-type]
         since=timestamp(presence.since),
     )
+
+
+def news_to_proto(news: News) -> tickets_service_pb2.WatchTicketsResponse:
+    """What a watcher is told."""
+    ticket = ticket_to_proto(news.ticket) if news.ticket else None
+    return tickets_service_pb2.WatchTicketsResponse(ticket=ticket, left=news.left, cursor=news.cursor)
 
 
 def view_to_proto(view: View) -> views_service_pb2.View:

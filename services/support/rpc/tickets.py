@@ -1,5 +1,6 @@
 """TicketsService: tickets made, found, changed and watched; the contract is denda/support/v1/tickets_service.proto."""
 
+from collections.abc import Iterator
 
 from chassis import requests
 from chassis.auth import caller
@@ -9,7 +10,7 @@ from chassis.server import Call
 from denda.support.v1 import ticket_pb2
 from denda.support.v1 import tickets_service_pb2 as pb
 from denda.support.v1 import tickets_service_pb2_grpc as grpc_pb
-from services.support import bulk, conversation, criteria, history, presence, tickets, views
+from services.support import bulk, conversation, criteria, history, presence, tickets, views, watch
 from services.support.conversation import Incoming
 from services.support.criteria import ORDERS, Order
 from services.support.models import database
@@ -19,6 +20,7 @@ from services.support.translate import (
     changes_from_proto,
     draft_from_proto,
     entry_to_proto,
+    news_to_proto,
     presence_to_proto,
     tags_from_proto,
     text_from_proto,
@@ -91,3 +93,13 @@ class TicketsServicer(grpc_pb.TicketsServiceServicer):
                 session, ticket_id, caller().subject.removeprefix("user:"), Activity(request.activity)
             )
             return pb.SetPresenceResponse(others=map(presence_to_proto, others))
+
+    def WatchTickets(self, request: pb.WatchTicketsRequest, context: Call) -> Iterator[pb.WatchTicketsResponse]:
+        with database.transaction() as session:
+            wanted = views.narrowed(session, request.view_id, request.filter, Order.RECENT, caller())
+        has_list = bool(request.cursor) or not request.include_current
+        watcher = watch.Watcher(criteria.condition(wanted.filter), has_list=has_list)
+        if not context.add_callback(watcher.leave):
+            return
+        for news in watch.news(watcher, include_current=request.include_current, cursor=request.cursor):
+            yield news_to_proto(news)
