@@ -7,6 +7,7 @@ address) fails the answer and shows why; everything else is tried again, ever mo
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from hashlib import sha256
 from html import escape
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy import literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from services.portal import portal_url
 from services.support import clients, subjects, threads, tickets
 from services.support.clients import Letter
 from services.support.models import Ticket, TicketMessage, database
@@ -41,6 +43,15 @@ class Fate:
     message_id: UUID
     state: DeliveryState
     detail: str
+
+
+@dataclass(frozen=True)
+class Foot:
+    """What stands below an answer, in no language: the mark, and where the requester sees the ticket."""
+
+    mark: str
+    number: int
+    portal_url: str = ""
 
 
 def send_waiting() -> bool:
@@ -107,14 +118,16 @@ def _letters(session: Session, message: TicketMessage) -> list[Letter]:
     """An answer to the requester first, and to everybody else who is in the conversation."""
     ticket = session.get_one(Ticket, message.ticket_id)
     before = _headers_before(session, message)
-    mark = threads.body_mark(ticket.id)
+    foot = Foot(threads.body_mark(ticket.id), ticket.number)
+    # The link opens the requester's own page, so it is in no copy.
+    own = replace(foot, portal_url=portal_url(ticket.requester_id)) if ticket.requester_id else foot
     mail = Letter(
         request_id=f"ticket-answer-{message.id}",
         address=ticket.requester_address,
         person_id=ticket.requester_id,
         subject=subjects.answering(ticket.subject, ticket.number),
-        text=f"{message.text}\n\n-- \n{mark}\n",
-        html=_html(message.text, mark),
+        text="",
+        html="",
         sender=settings().support_sender,
         reply_to=threads.reply_address(ticket.id),
         message_id_header=threads.message_id_header(message.id, ticket.id),
@@ -122,11 +135,22 @@ def _letters(session: Session, message: TicketMessage) -> list[Letter]:
         references=before[-MOST_REFERENCES:],
     )
     copies = [
-        replace(mail, request_id=f"ticket-copy-{message.id}-{number}", address=one.address, person_id=one.person_id)
-        for number, one in enumerate(ticket.participants)
+        replace(mail, request_id=_copy_id(message.id, one.address), address=one.address, person_id=one.person_id)
+        for one in ticket.participants
     ]
-    # A text message has no thread and no room for a mark.
-    return [one if one.is_mail else replace(one, text=message.text, html="") for one in (mail, *copies)]
+    return [_worded(mail, message.text, own), *(_worded(copy, message.text, foot) for copy in copies)]
+
+
+def _copy_id(message_id: UUID, address: str) -> str:
+    """The request id of a copy: of the same answer to the same address always the same."""
+    return f"ticket-copy-{message_id}-{sha256(address.encode()).hexdigest()[:12]}"
+
+
+def _worded(letter: Letter, text: str, foot: Foot) -> Letter:
+    """The letter with its text; an SMS has no room for a foot."""
+    if not letter.is_mail:
+        return replace(letter, text=text)
+    return replace(letter, text=_text(text, foot), html=_html(text, foot))
 
 
 def _headers_before(session: Session, message: TicketMessage) -> list[str]:
@@ -144,9 +168,15 @@ def _headers_before(session: Session, message: TicketMessage) -> list[str]:
     return [header for header in headers if header]
 
 
-def _html(text: str, mark: str) -> str:
+def _text(text: str, foot: Foot) -> str:
+    link = f"#{foot.number}: {foot.portal_url}\n" if foot.portal_url else ""
+    return f"{text}\n\n-- \n{link}{foot.mark}\n"
+
+
+def _html(text: str, foot: Foot) -> str:
     paragraphs = "".join(f"<p>{escape(part).replace(chr(10), '<br>')}</p>" for part in text.split("\n\n"))
-    return f'<html><body>{paragraphs}<p style="color:#767676;font-size:11px">{mark}</p></body></html>'
+    link = f'<a href="{foot.portal_url}">#{foot.number}</a> ' if foot.portal_url else ""
+    return f'<html><body>{paragraphs}<p style="color:#767676;font-size:11px">{link}{foot.mark}</p></body></html>'
 
 
 def _send(message_id: UUID, letters: Sequence[Letter]) -> None:

@@ -16,8 +16,10 @@ from denda.notifications.v1.messages_service_pb2_grpc import MessagesServiceStub
 from denda.notifications.v1.suppressions_service_pb2_grpc import SuppressionsServiceStub
 from denda.support.v1 import ticket_pb2
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
+from services import public_url
 from services.notifications.ledger import sending
 from services.notifications.states import Channel
+from services.portal import person_of
 from services.support import answers, threads
 from services.support.events import HANDLERS
 from services.support.models import TicketMessage, database
@@ -72,6 +74,9 @@ def test_an_answer_arrives_in_the_thread_and_leads_back_to_its_ticket(
     assert threads.message_of_message_id(mail["Message-ID"]) == UUID(answer.id)
     assert threads.ticket_of_body(got.text) == threads.ticket_of_body(got.html) == ticket_id
     assert "Jon &lt;jon&gt;" in got.html
+    link = f"{public_url()}/t/"
+    assert link in got.text
+    assert person_of(got.text.partition(link)[2].split()[0]) == UUID(ticket.requester_id)
     assert support.messages(ticket.id)[-1].delivery_state == ticket_pb2.DELIVERY_STATE_ACCEPTED
 
 
@@ -110,6 +115,8 @@ def test_everybody_in_the_conversation_gets_the_answer(
     got = sent()
     assert sorted(message.address for message in got) == ["ane@shop.example", "jon@shop.example"]
     assert len({mail_of(message)["Message-ID"] for message in got}) == 1
+    # The link to the requester's own page is the requester's alone.
+    assert [message.address for message in got if "/t/" in message.text] == ["ane@shop.example"]
     answer = support.messages(ticket.id)[-1]
     assert answer.delivery_state == ticket_pb2.DELIVERY_STATE_ACCEPTED
     assert "gone@shop.example" in answer.delivery_detail
