@@ -9,7 +9,10 @@ from chassis.errors import NotFound, Unavailable
 from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.contacts.v1.person_pb2 import Address
+from denda.support.v1 import inbound_service_pb2 as inbound_pb
+from denda.support.v1.inbound_service_pb2_grpc import InboundServiceStub
 from services import channel
+from services.notifications.replies import Reply
 from services.notifications.translate import plain
 
 
@@ -41,6 +44,22 @@ def person(person_id: str) -> KnownPerson:
     }
     known = {name: value for name, value in fields.items() if value}
     return KnownPerson(found.language, plain(found.attributes) | known)
+
+
+def hand_in(reply: Reply) -> None:
+    """Give support a mail as if a mail server had delivered it. Raises Unavailable when support does not take it."""
+    request = inbound_pb.IngestInboundRequest(
+        raw=reply.raw,
+        source="sandbox",
+        mailbox=reply.to_address.rpartition("@")[2],
+        mailbox_key=reply.key,
+        recipients=[reply.to_address],
+        envelope_from=reply.from_address,
+    )
+    try:
+        InboundServiceStub(channel("support")).IngestInbound(request)
+    except grpc.RpcError as error:
+        raise Unavailable("support does not answer; try again in a moment.") from error
 
 
 def _first(addresses: Any, kind: int) -> str:

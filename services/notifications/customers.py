@@ -1,7 +1,8 @@
 """The sandbox's customers: some open, click, bounce, complain, unsubscribe or answer, always the same ones.
 
-What a customer does is decided by the message's id. Opening, clicking and unsubscribing are real requests to the
-public addresses found in the mail, and only to this machine; the rest comes as receipts and inbound messages.
+What a customer does is decided by the message's id, or in a conversation by how it goes on. Opening, clicking and
+unsubscribing are real requests to the public addresses found in the mail, and only to this machine; who answers a
+mail hands a real one to support; the rest comes as receipts and inbound messages.
 """
 
 import http.client
@@ -18,12 +19,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from chassis.clock import now
+from chassis.errors import Unavailable
 from chassis.ids import new_id
 from services import public_url
-from services.notifications import inbound, receipts
+from services.notifications import clients, inbound, receipts, replies
 from services.notifications.acceptance import NAMESPACE
 from services.notifications.letters import default_sender
-from services.notifications.mime import message_id_header
 from services.notifications.models import SandboxMessage, database
 from services.notifications.receipts import Kind, Notice
 from services.notifications.settings import settings
@@ -34,7 +35,6 @@ LEASE = timedelta(minutes=1)
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 UNSUBSCRIBE = re.compile(rb"^List-Unsubscribe: <([^>\r\n]+)>", re.MULTILINE)
-ANSWERS = ("Thank you! When do you open on Saturday?", "Eskerrik asko!", "¿Lo tienen también en azul?")
 
 log = structlog.get_logger()
 
@@ -62,6 +62,8 @@ CHANCES = {
 
 def acts_of(message: SandboxMessage) -> list[str]:
     """What the customer does with a message, in order."""
+    if message.channel == Channel.EMAIL and replies.is_from_a_person(message):
+        return ["delivered", "open", "reply"] if replies.has_more_to_say(message) else ["delivered", "open"]
     chances = CHANCES[Channel(message.channel)]
     digest = sha256(message.id.bytes).digest()
 
@@ -101,9 +103,11 @@ def act() -> bool:
         session.execute(update(SandboxMessage).where(SandboxMessage.id.in_(ids)).values(act_time=now() + LEASE))
     acts = [(message, acts_of(message)[message.acts_done]) for message in due]
     _browse(acts)
+    unsent = _write(acts)
+    acts = [(message, deed) for message, deed in acts if message.id not in unsent]
     with database.transaction() as session:
         _report(session, acts)
-        for message in due:
+        for message, _ in acts:
             last = message.acts_done + 1 >= len(acts_of(message))
             session.execute(
                 update(SandboxMessage)
@@ -138,7 +142,7 @@ def _report(session: Session, acts: Sequence[tuple[SandboxMessage, str]]) -> Non
     kinds = {kind.value for kind in Kind}
     receipts.receive(session, [_notice(message, Kind(deed)) for message, deed in acts if deed in kinds])
     for message, deed in acts:
-        if deed in ("reply", "stop"):
+        if deed in ("reply", "stop") and message.channel != Channel.EMAIL:
             inbound.receive(session, _answer(message, stop=deed == "stop"))
 
 
@@ -151,18 +155,28 @@ def _notice(message: SandboxMessage, kind: Kind) -> Notice:
 
 
 def _answer(message: SandboxMessage, *, stop: bool) -> inbound.Inbound:
-    email = message.channel == Channel.EMAIL
-    words = "STOP" if stop else ANSWERS[message.id.int % len(ANSWERS)]
     return inbound.Inbound(
         id=uuid5(NAMESPACE, f"reply:{message.id}"),
         channel=Channel(message.channel),
         from_address=message.address,
         to_address=message.sender,
-        subject=f"Re: {message.subject}" if email else "",
-        text=words,
+        subject="",
+        text="STOP" if stop else replies.FIRST_WORDS[message.id.int % len(replies.FIRST_WORDS)],
         time=now(),
-        in_reply_to=message_id_header(message.id, message.sender.rpartition("@")[2]) if email else "",
     )
+
+
+def _write(acts: Sequence[tuple[SandboxMessage, str]]) -> set[UUID]:
+    """Hand in the mails of those who answer one; the messages whose answer must wait, since nobody takes it now."""
+    waiting = set()
+    for message, deed in acts:
+        if deed == "reply" and message.channel == Channel.EMAIL:
+            try:
+                clients.hand_in(replies.reply_to(message))
+            except Unavailable:
+                log.info("sandbox_customer_found_no_support")
+                waiting.add(message.id)
+    return waiting
 
 
 def _browse(acts: Sequence[tuple[SandboxMessage, str]]) -> None:

@@ -106,7 +106,7 @@ def _as_written(paper: Stationery, row: Row[Any], moment: datetime) -> Parcel:
         return Parcel(row.id, paper.channel, row.address, paper.sender, "", kept["text"], "", str(row.id))
     letter = mime.Letter(
         address=row.address,
-        subject=kept["subject"],
+        subject=" ".join(kept["subject"].split()),
         text=quoted_printable(kept["text"]),
         html=quoted_printable(kept["html"]) if kept["html"] else None,
         reference=row.message_id_header or mime.message_id_header(row.id, paper.form.domain),

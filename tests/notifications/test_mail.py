@@ -163,11 +163,12 @@ def test_a_bounce_counts_only_with_a_message_id_that_nobody_else_can_know(doors:
     assert suppressed() == []
 
 
-def test_a_bounce_and_an_answer_in_one_batch_each_have_their_effect(doors: Doors) -> None:
+def test_mail_that_is_told_twice_has_its_effect_once(doors: Doors) -> None:
     message = a_campaign_mail(doors)
     header = message_id_header(message.id, "denda.example")
-    bounce = a_bounce(header, "5.1.1")
-    for mail in (a_mail(in_reply_to=header), bounce, bounce):
+    answer, bounce = a_mail(in_reply_to=header), a_bounce(header, "5.1.1")
+    for mail in (answer, bounce, answer, bounce):
         told(mail)
     assert len(received(doors)) == 1
-    assert state_of(message.id)[0] == MESSAGE_STATE_BOUNCED
+    history = messages_stub(doors).ListMessageEvents(pb.ListMessageEventsRequest(message_id=str(message.id))).events
+    assert sorted(event.kind for event in history) == ["accepted", "bounced", "sent"]

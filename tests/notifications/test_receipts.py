@@ -21,6 +21,7 @@ from services.notifications.settings import settings
 from services.notifications.states import RANK, Channel, State, moves
 from services.notifications.suppressions import Reason, suppress_address
 from tests.conftest import FrozenClock
+from tests.gateway.support_stub import SupportStub
 from tests.kit.doors import Doors
 from tests.notifications.things import a_plan, a_template, accepted, an_sms_template, sent
 
@@ -224,7 +225,9 @@ def test_a_mail_is_tied_to_the_message_it_answers_only_by_our_own_id(doors: Door
         assert not session.scalars(select(Suppression)).all()
 
 
-def test_the_sandbox_customers_do_what_they_do_and_always_the_same(doors: Doors, frozen_clock: FrozenClock) -> None:
+def test_the_sandbox_customers_do_what_they_do_and_always_the_same(
+    doors: Doors, support: SupportStub, frozen_clock: FrozenClock
+) -> None:
     accepted(a_plan(a_template(doors), people=200, track=True))
     sent()
     sms = a_plan(an_sms_template(doors), people=100)
@@ -245,8 +248,9 @@ def test_the_sandbox_customers_do_what_they_do_and_always_the_same(doors: Doors,
     for message_id, acts in expected.items():
         bounced = acts[0] in ("hard_bounce", "soft_bounce")
         assert states[message_id] == (State.BOUNCED if bounced else State.DELIVERED)
-    replies = sum(deed in ("reply", "stop") for acts in expected.values() for deed in acts)
-    assert len(received(doors)) == replies
+    answered = [message.channel for message in kept if {"reply", "stop"} & set(expected[message.id])]
+    assert len(support.mails) == answered.count(Channel.EMAIL)
+    assert len(received(doors)) == answered.count(Channel.SMS)
 
 
 def test_some_customers_do_each_thing() -> None:
