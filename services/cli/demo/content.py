@@ -1,4 +1,4 @@
-"""What the demo's marketer has set up: attributes, segments, templates in several languages, three campaigns."""
+"""What the demo's marketer has set up: attributes, segments, letters, campaigns, and where answers come."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,6 +6,8 @@ from string import Template as Skeleton
 
 from denda.contacts.v1.person_pb2 import AttributeDefinition as Attribute
 from denda.notifications.v1.templates_service_pb2 import Template, Variant
+from denda.support.v1.queues_service_pb2 import Queue
+from denda.support.v1.views_service_pb2 import View
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS, Channel
 from services.cli.demo import words
 
@@ -60,6 +62,18 @@ CAMPAIGNS = (
     Plan("Coupons for families", FAMILIES, "Family coupons", CHANNEL_EMAIL, "The Corner Shop <coupons@shop.example>"),
     Plan("Letter to everybody", EVERYBODY, "Season's letter", CHANNEL_EMAIL, "The Corner Shop <news@shop.example>"),
     Plan("We have missed you", QUIET, "We have missed you", CHANNEL_SMS, "CornerShop"),
+)
+
+# Who answers a letter writes to its sender, and an agent of the shop finds it here.
+QUEUE = Queue(
+    name="Letters",
+    description="What the demo's people answer to the shop's letters.",
+    addresses=["coupons@shop.example", "news@shop.example"],
+)
+VIEWS = (
+    View(name="To be answered", filter="state = NEW OR state = OPEN", shared=True),
+    View(name="Waiting for the customer", filter="state = PENDING", shared=True),
+    View(name="Mine", filter="mine() AND (state = NEW OR state = OPEN OR state = PENDING)", shared=True),
 )
 
 

@@ -18,6 +18,10 @@ from denda.contacts.v1.person_pb2 import AttributeDefinition
 from denda.contacts.v1.segments_service_pb2_grpc import SegmentsServiceStub
 from denda.notifications.v1.templates_service_pb2 import CreateTemplateRequest
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
+from denda.support.v1.queues_service_pb2 import CreateQueueRequest
+from denda.support.v1.queues_service_pb2_grpc import QueuesServiceStub
+from denda.support.v1.views_service_pb2 import CreateViewRequest
+from denda.support.v1.views_service_pb2_grpc import ViewsServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
 from services.cli import session
 from services.cli.demo import content
@@ -42,6 +46,7 @@ def load(most: int | None = None) -> list[str]:
     _import_people(chosen)
     _withdraw_consents()
     segments, templates = _create_segments(), _create_templates()
+    _open_support()
     return list(_launch_campaigns(segments, templates))
 
 
@@ -111,6 +116,14 @@ def _create_templates() -> dict[str, str]:
             request = CreateTemplateRequest(template=template, request_id=_request_id(f"template {template.name}"))
             found[template.name] = stub.CreateTemplate(request).id
     return found
+
+
+def _open_support() -> None:
+    queues, views = QueuesServiceStub(session.channel("support")), ViewsServiceStub(session.channel("support"))
+    with step("Opening a queue for answers"):
+        queues.CreateQueue(CreateQueueRequest(queue=content.QUEUE, request_id=_request_id("queue")))
+        for view in content.VIEWS:
+            views.CreateView(CreateViewRequest(view=view, request_id=_request_id(f"view {view.name}")))
 
 
 def _launch_campaigns(segments: Mapping[str, str], templates: Mapping[str, str]) -> Iterator[str]:
