@@ -7,18 +7,20 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.errors import InvalidArgument
 
+EPOCH = datetime.fromtimestamp(0, UTC)
+
 
 @overload
 def timestamp(moment: datetime) -> Timestamp: ...
 @overload
 def timestamp(moment: datetime | None) -> Timestamp | None: ...
 def timestamp(moment: datetime | None) -> Timestamp | None:
-    """A moment as a message's field takes it; None leaves the field unset."""
+    """A moment, aware, as a message's field takes it; None leaves the field unset."""
     if moment is None:
         return None
-    made = Timestamp()
-    made.FromDatetime(moment)
-    return made
+    # `FromDatetime` takes three times as long, which lists of people and events feel.
+    since = moment - EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def moment_of(time: Timestamp, field: str = "time") -> datetime:

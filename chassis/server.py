@@ -21,7 +21,6 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 from opentelemetry import baggage
 from opentelemetry import context as trace_context
-from opentelemetry.trace import SpanKind
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
@@ -41,7 +40,7 @@ from chassis.ids import new_id
 from chassis.outbox import CORRELATION_ID
 from chassis.service import Service
 from chassis.settings import settings
-from chassis.telemetry import RPC_SECONDS, context_from, tracer
+from chassis.telemetry import context_from, rpc_seconds, server_span
 
 Call = grpc.ServicerContext
 
@@ -94,7 +93,8 @@ class Door:
 
         def behaviour(request: Any, context: Call) -> Any:
             metadata: dict[str, Any] = dict(context.invocation_metadata())
-            metadata.setdefault("x-request-id", str(new_id()))
+            if "x-request-id" not in metadata:
+                metadata["x-request-id"] = str(new_id())
             checked = _validated_each(request) if handler.request_streaming else request
             return guard(method, metadata, checked, context)
 
@@ -103,7 +103,7 @@ class Door:
         return _handler_like(handler, behaviour)
 
     def _unary(self, method: _Method, metadata: dict[str, Any], request: Any, context: Call) -> Any:
-        with tracer.start_as_current_span(method.path, _context_of(metadata), kind=SpanKind.SERVER):
+        with server_span(method.path, _context_of(metadata)):
             started, code = time.perf_counter(), "OK"
             try:
                 self._admit(method.access, metadata, request)
@@ -113,7 +113,7 @@ class Door:
                 code = refusal.code.name
                 return _end(context, refusal, metadata["x-request-id"])
             finally:
-                RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
+                rpc_seconds(method.path, code).observe(time.perf_counter() - started)
 
     def _streaming(self, method: _Method, metadata: dict[str, Any], request: Any, context: Call) -> Iterator[Any]:
         started, code = time.perf_counter(), "OK"
@@ -127,7 +127,7 @@ class Door:
             code = refusal.code.name
             _end(context, refusal, metadata["x-request-id"])
         finally:
-            RPC_SECONDS.labels(method.path, code).observe(time.perf_counter() - started)
+            rpc_seconds(method.path, code).observe(time.perf_counter() - started)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

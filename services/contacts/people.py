@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -37,10 +36,13 @@ Known = tuple[Person, Sequence[Contact]]
 Shown = tuple[Any, Sequence[Contact]]
 
 
-class _Row(NamedTuple):
-    """A person beside one of the addresses, by the names of their columns."""
+_KINDS = {str(int(kind)): kind for kind in AddressKind}
 
-    id: UUID
+
+class _Row(NamedTuple):
+    """A person by the names of the columns, with the addresses in order."""
+
+    id: str
     external_id: str | None
     given_name: str
     family_name: str
@@ -53,14 +55,14 @@ class _Row(NamedTuple):
     version: int
     create_time: datetime
     update_time: datetime
-    kind: int | None
-    value: str
-    label: str
-    position: int
+    addresses: list[tuple[str, str, str]]
 
 
-# Only names of our own are put together here.
-_READ = f"SELECT {', '.join(_Row._fields)} FROM person LEFT JOIN address ON person_id = id WHERE id = $1"  # noqa: S608
+_READ = """
+    SELECT id::text, external_id, given_name, family_name, display_name, language, time_zone, lifecycle_stage, tags,
+        attributes, version, create_time, update_time,
+        ARRAY(SELECT ARRAY[kind::text, value, label] FROM address WHERE person_id = person.id ORDER BY kind, position)
+    FROM person WHERE id = $1"""
 
 
 @dataclass
@@ -147,15 +149,11 @@ def get(session: Session, person_id: UUID) -> Known:
 
 def read(database: Database, person_id: UUID) -> Shown:
     """A person as `get` answers it, in one bare statement. Raises NotFound."""
-    rows = [_Row(*row) for row in database.lookup(_READ, person_id.hex)]
+    rows = database.lookup(_READ, person_id.hex)
     if not rows:
         raise NotFound("person", person_id)
-    contacts = [
-        Contact(AddressKind(row.kind), row.value, row.label)
-        for row in sorted(rows, key=attrgetter("kind", "position"))
-        if row.kind is not None
-    ]
-    return rows[0], contacts
+    person = _Row(*rows[0])
+    return person, [Contact(_KINDS[kind], value, label) for kind, value, label in person.addresses]
 
 
 def batch(session: Session, person_ids: Sequence[UUID]) -> list[Known]:

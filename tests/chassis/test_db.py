@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from chassis.db import Database, new_metadata
+from chassis.errors import Unavailable
 from chassis.settings import settings
 
 
@@ -38,3 +39,36 @@ def test_transactions_and_lookups_together_open_no_more_connections_than_allowed
         database.close()
     assert 2 <= connections <= most
     assert unfinished == 0
+
+
+def test_a_lookup_whose_connection_was_ended_says_so_and_the_next_one_works(
+    make_database: Callable[[str], str],
+) -> None:
+    make_database("ended")
+    settings.cache_clear()
+    database = Database("ended", new_metadata())
+    try:
+        ((pid,),) = database.lookup("SELECT pg_backend_pid()")
+        with database.transaction() as session:
+            session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        with pytest.raises(Unavailable):
+            database.lookup("SELECT 1")
+        ((fresh,),) = database.lookup("SELECT pg_backend_pid()")
+    finally:
+        database.close()
+    assert fresh != pid
+
+
+def test_a_lookup_reads_what_sqlalchemy_reads(make_database: Callable[[str], str]) -> None:
+    make_database("typed")
+    settings.cache_clear()
+    database = Database("typed", new_metadata())
+    query = """SELECT 1, 'ñ', NULL, true, CAST('2026-03-29 01:30:00.25+01' AS timestamptz), ARRAY['a', '"b,'],
+        CAST('{"ñ": [1, 2.5, null]}' AS jsonb), CAST(1.5 AS float8)"""
+    try:
+        with database.transaction() as session:
+            (wanted,) = session.connection().exec_driver_sql(query).all()
+        (found,) = database.lookup(query)
+    finally:
+        database.close()
+    assert found == tuple(wanted)

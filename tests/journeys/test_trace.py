@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+from chassis.telemetry import collect
 from tests.journeys.conftest import Shop
 from tests.journeys.test_campaign import Marketer, import_customers
 from tests.kit.events import eventually
@@ -26,7 +26,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
+    collect(provider)
     yield exporter
     exporter.shutdown()
 
