@@ -17,6 +17,7 @@ from pika import BasicProperties, BlockingConnection
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.channel import Channel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
+from pika.spec import Basic
 
 from chassis.bus import BATCH, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
 from chassis.bus.rabbit_io import Incoming, Inflow, Outgoing, Publisher, parameters
@@ -28,6 +29,8 @@ EXCHANGE = "denda.events"
 # Looking at dead letters delivers them, which must not use them up; RabbitMQ 4 limits to 20 where nothing is said.
 WITHOUT_LIMIT = 1_000_000_000
 KILLED = f"delivered {DELIVERY_LIMIT} times and never settled: its consumer dies or hangs"
+# Each with the tag by which the channel acknowledges it.
+Letters = Iterator[tuple[int, DeadLetter]]
 
 
 class RabbitBus:
@@ -62,13 +65,12 @@ class RabbitBus:
             inflow.close()
 
     def dead(self, queue: str, limit: int = 100) -> list[DeadLetter]:
-        with self._channel() as channel:
-            return [letter for _, letter in islice(_letters(channel, queue, None), limit)]
+        with self._letters(queue, None) as (_, letters):
+            return [letter for _, letter in islice(letters, limit)]
 
     def replay(self, queue: str, ids: Collection[UUID] | None = None) -> int:
         replayed = 0
-        with self._channel() as channel:
-            letters = _letters(channel, queue, ids)
+        with self._letters(queue, ids) as (channel, letters):
             while chunk := list(islice(letters, BATCH)):
                 stored = self._publisher.publish([_outgoing("", queue, letter.envelope) for _, letter in chunk])
                 for tag, letter in chunk:
@@ -79,8 +81,8 @@ class RabbitBus:
 
     def drop(self, queue: str, ids: Collection[UUID] | None = None) -> int:
         dropped = 0
-        with self._channel() as channel:
-            for tag, _ in _letters(channel, queue, ids):
+        with self._letters(queue, ids) as (channel, letters):
+            for tag, _ in letters:
                 channel.basic_ack(tag)
                 dropped += 1
         return dropped
@@ -107,6 +109,15 @@ class RabbitBus:
             yield connection.channel()
         finally:
             connection.close()
+
+    @contextmanager
+    def _letters(self, queue: str, ids: Collection[UUID] | None) -> Iterator[tuple[BlockingChannel, Letters]]:
+        """The dead letters and the channel to acknowledge them by; the others go back into the queue."""
+        with self._channel() as channel:
+            yield channel, _letters(channel, queue, ids)
+            if channel.is_open:
+                # The end of a channel gives them back as well, but a moment later, when somebody may look again.
+                channel.basic_nack(multiple=True, requeue=True)
 
     def _delivery(self, message: Incoming) -> Delivery:
         envelope = _envelope(message.properties, message.body)
@@ -182,15 +193,26 @@ def _count(channel: BlockingChannel, queue: str) -> int:
         raise
 
 
-def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Iterator[tuple[int, DeadLetter]]:
-    """The dead letters that are there now, with their tags; those not acknowledged stay when the channel closes."""
-    for _ in range(_count(channel, _dead(queue))):
-        method, properties, body = channel.basic_get(_dead(queue))
-        if method is None or properties is None or body is None:
-            return
+def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Letters:
+    """The dead letters that are there now; none in a queue that nobody has declared yet."""
+    left = None
+    while left != 0 and (got := _get(channel, _dead(queue))):
+        method, properties, body = got
+        # The number that a declaration answers lags behind what has been given back.
+        left = int(method.message_count) if left is None else left - 1
         letter = DeadLetter(_envelope(properties, body), str((properties.headers or {}).get("error", KILLED)))
         if ids is None or letter.envelope.id in ids:
             yield method.delivery_tag or 0, letter
+
+
+def _get(channel: BlockingChannel, queue: str) -> tuple[Basic.GetOk, BasicProperties, bytes] | None:
+    try:
+        method, properties, body = channel.basic_get(queue)
+    except ChannelClosedByBroker as error:
+        if error.reply_code == HTTPStatus.NOT_FOUND:
+            return None
+        raise
+    return None if method is None or properties is None or body is None else (method, properties, body)
 
 
 def _outgoing(exchange: str, key: str, envelope: Envelope, *, attempt: int = 1, error: str = "") -> Outgoing:
