@@ -37,7 +37,7 @@ class Consent:
 
 # What providers answered often quotes the address.
 _FORGET = text("""
-    UPDATE message SET address = '', merge_fields = '{}', summary = '', time_zone = '',
+    UPDATE message SET address = '', merge_fields = '{}', content = NULL, summary = '', time_zone = '',
         detail = CASE WHEN address = '' THEN detail ELSE replace(detail, address, '…') END
     WHERE person_id = ANY(CAST(:people AS uuid[]))""")
 

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from sqlalchemy import func, select
 
+from denda.contacts.v1.events_pb2 import PersonDeleted
 from denda.notifications.v1 import message_pb2
 from denda.notifications.v1 import messages_service_pb2 as pb
 from denda.notifications.v1.events_pb2 import MessagesChanged
@@ -19,7 +20,7 @@ from services.notifications.acceptance import message_id_of
 from services.notifications.models import Message, SandboxMessage, database
 from services.notifications.states import Channel as OurChannel
 from tests.kit.doors import Doors
-from tests.notifications.things import a_template, a_variant, fields_of, messages_stub, sent
+from tests.notifications.things import a_template, a_variant, fields_of, messages_stub, sent, told
 
 OWN = "<0123.abc@inbound.shop.example>"
 ANSWERED = "<question.1@customer.example>"
@@ -187,3 +188,14 @@ def test_a_nul_does_not_stop_an_answer(doors: Doors) -> None:
     message = send(doors, pb.Content(subject="Re: a\0b", text="So\0on."))
     sent()
     assert "So\ufffdon." in body(mail_of(message), "plain")
+
+
+def test_what_was_written_to_deleted_people_is_forgotten(doors: Doors) -> None:
+    person = "018f2c6e-0000-7000-8000-000000000001"
+    message = send(doors, pb.Content(subject="Re: parcel", text="Soon, Ane."), person_id=person)
+    sent()
+    told(PersonDeleted(person_id=person))
+    with database.transaction() as session:
+        row = session.get_one(Message, UUID(message.id))
+        assert (row.address, row.summary, row.content) == ("", "", None)
+        assert session.get(SandboxMessage, UUID(message.id)) is None
