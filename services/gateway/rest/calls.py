@@ -41,7 +41,7 @@ def stream(rpc: Rpc, message: Message) -> Any:
 
 def timeout() -> float | None:
     """The seconds that the header `Grpc-Timeout` gives, `500m` or `10S`. Raises InvalidArgument."""
-    said = request.headers.get("Grpc-Timeout", "").strip()
+    said = request.environ.get("HTTP_GRPC_TIMEOUT", "").strip()
     if not said:
         return None
     found = TIMEOUT.fullmatch(said)
@@ -56,6 +56,8 @@ def _unary(channel: grpc.Channel, rpc: Rpc) -> Any:
         rpc.path,
         request_serializer=rpc.request.SerializeToString,
         response_deserializer=rpc.response.FromString,
+        # As generated stubs do: gRPC then knows the method's name and need not read it anew at each call.
+        _registered_method=True,  # type: ignore[call-arg]  # the stubs leave it out
     )
 
 

@@ -29,8 +29,9 @@ def preflight(verbs: list[str]) -> Response:
 
 def allow_origin(answer: Response) -> Response:
     """Let a page of an allowed origin read the answer."""
-    if gateway_settings().cors_origins:
-        answer.headers["Vary"] = "Origin"
+    if not gateway_settings().cors_origins:
+        return answer
+    answer.headers["Vary"] = "Origin"
     if allowed := _allowed():
         answer.headers["Access-Control-Allow-Origin"] = allowed
         answer.headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS

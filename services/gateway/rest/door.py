@@ -33,7 +33,8 @@ def answer(resource: str) -> Response:
     if match is None:
         return _no_such_call(path)
     rpc = match.binding.rpc
-    message = request_of(match, request.args.items(multi=True), _body(match))
+    query = request.args.items(multi=True) if request.query_string else ()
+    message = request_of(match, query, _body(match))
     if rpc.streams:
         return streamed(rpc, message)
     return Response(json_of(unary(rpc, message)), content_type=JSON)
@@ -50,6 +51,8 @@ def _no_such_call(path: str) -> Response:
 
 def _body(match: Match) -> bytes:
     """The body, which has to be JSON. Raises RequestEntityTooLarge and UnsupportedMediaType."""
+    if not (request.environ.get("CONTENT_LENGTH") or request.environ.get("wsgi.input_terminated")):
+        return b""
     request.max_content_length = BODY_BYTES
     body = request.get_data(cache=False)
     if body and match.binding.body and not request.is_json:

@@ -13,16 +13,18 @@ from typing import Any, NoReturn
 from google.protobuf import field_mask_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 
 from chassis.errors import InvalidArgument
 from services.gateway.rest.bindings import Binding, Match, field_of
+from services.gateway.rest.trees import tree_of
 
 MASK = "update_mask"
 # The server's own fields, which come back with a resource that was read, and the version that a change is meant for.
 NOT_CHANGED = {"id", "etag", "create_time", "update_time"}
 TRUTH = {"true": True, "false": False}
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # json_format tells the place by the texts of its errors only.
 WITHIN = re.compile(r"Failed to parse (\w+) field: ")
 UNKNOWN = re.compile(r'no field named "([^"]*)"')
@@ -43,8 +45,7 @@ def request_of(match: Match, query: Iterable[tuple[str, str]], body: bytes) -> M
 
 def json_of(message: Message) -> bytes:
     """A message as JSON in UTF-8, with every field that has a default."""
-    tree = MessageToDict(message, always_print_fields_with_no_presence=True)
-    return json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+    return _JSON.encode(tree_of(message)).encode()
 
 
 def query_fields(binding: Binding) -> list[tuple[str, FieldDescriptor]]:
@@ -101,12 +102,20 @@ def _derive_mask(request: Message, binding: Binding, field: FieldDescriptor, tre
 
 def _take_path(request: Message, match: Match) -> None:
     for path, text in zip(match.binding.variables, match.values, strict=True):
-        said = type(request)()
-        _parse(_nested(path, text), said)
-        inside, outside = _value(request, path), _value(said, path)
-        if inside and inside != outside:
+        holder, _, name = path.rpartition(".")
+        target = _value(request, holder) if holder else request
+        inside = getattr(target, name)
+        said = text if isinstance(inside, str) else _parsed(request, path, text)
+        if inside and inside != said:
             raise InvalidArgument(path, "is one thing in the path and another in the body.")
-        request.MergeFrom(said)
+        setattr(target, name, said)
+
+
+def _parsed(request: Message, path: str, text: str) -> Any:
+    """The value that a text stands for in a field of the request."""
+    said = type(request)()
+    _parse(_nested(path, text), said)
+    return _value(said, path)
 
 
 def _take_query(request: Message, binding: Binding, query: Iterable[tuple[str, str]]) -> None:
