@@ -54,8 +54,8 @@ def _codec(charset: str) -> str:
     """The codec for a charset as a mail names it; UTF-8 for one that there is not."""
     try:
         name = codecs.lookup(charset[:40].strip().strip("'\"")).name
-        # Python has codecs that turn bytes into bytes under the same roof.
-        b"".decode(name)
-    except (LookupError, ValueError, UnicodeError):
+        # Python has codecs that turn bytes into bytes under the same roof; those raise LookupError.
+        b"a".decode(name, "replace")
+    except (LookupError, ValueError):
         return "utf-8"
     return "utf-8" if name in _NO_CHARSETS else _MEANT.get(name, name)

@@ -5,7 +5,6 @@ from binascii import Error, a2b_base64, a2b_qp
 from collections.abc import Iterable, Sequence
 from email.message import Message
 from email.utils import getaddresses
-from typing import Any
 
 from services.support.mail.charsets import one_line, text_of
 
@@ -19,7 +18,9 @@ _MOST_LIST = 20_000
 _MOST_ADDRESS = 320
 
 _ENCODED_WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?]*)\?=")
-_SIMPLE = re.compile(r"""\s*(?:"?([^"<>,;:()\\@]*)"?\s*<([^<>\s@,]+@[^<>\s@,]+)>|([^<>\s@,;:"()]+@[^<>\s@,;:"()]+))\s*""")
+_SIMPLE = re.compile(
+    r"""\s*(?:"?([^"<>,;:()\\@]*)"?\s*<([^<>\s@,]+@[^<>\s@,]+)>|([^<>\s@,;:"()]+@[^<>\s@,;:"()]+))\s*"""
+)
 _ADDRESS = re.compile(r"""[^\s<>,;:"'()\[\]@]+@[^\s<>,;:"'()\[\]@]+""")
 _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
 
@@ -27,7 +28,7 @@ _MESSAGE_ID = re.compile(r"<[^<>\s]{1,500}>")
 class Headers:
     """The fields of a header by their names in small letters; each may be there several times."""
 
-    def __init__(self, message: Message[Any, Any]) -> None:
+    def __init__(self, message: Message) -> None:
         self._fields: dict[str, list[str]] = {}
         for name, value in message.raw_items():
             self._fields.setdefault(name.lower(), []).append(str(value))
@@ -47,7 +48,7 @@ class Headers:
     def addresses(self, name: str) -> list[tuple[str, str]]:
         """Names and addresses, in small letters, of all fields of that name; the first hundred."""
         found = (pair for value in self.raw(name) for pair in addresses_in(value))
-        return list(dict((address, (shown, address)) for shown, address in found).values())[:MOST_ADDRESSES]
+        return list({address: (shown, address) for shown, address in found}.values())[:MOST_ADDRESSES]
 
     def mentioned(self, names: Iterable[str]) -> list[str]:
         """Whatever looks like an address in all fields of these names, in small letters, each once."""
@@ -118,3 +119,9 @@ def _word_bytes(encoding: str, content: str) -> bytes:
         except Error:
             continue
     return plain
+
+
+def parts_of(message: Message) -> list[Message]:
+    """The parts of a message that has some, in their order."""
+    inner = message.get_payload()
+    return [part for part in inner if isinstance(part, Message)] if isinstance(inner, list) else []
