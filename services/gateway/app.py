@@ -11,6 +11,7 @@ import structlog
 from flask import Flask, Response, g, jsonify, render_template, request
 from prometheus_client import Histogram
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from chassis.errors import DendaError, InvalidArgument
 from chassis.ids import new_id
@@ -18,8 +19,11 @@ from services import public_url
 from services.gateway.health import health
 from services.gateway.home import home
 from services.gateway.problems import MEDIA_TYPE, TEMPORARY, Problem, problem_of, problem_of_our_own
+from services.gateway.public.help import help_form
 from services.gateway.public.links import links
 from services.gateway.public.pages import broken_page, later_page
+from services.gateway.public.portal import portal
+from services.gateway.public.portal_links import portal_links
 from services.gateway.public.preferences import preferences
 from services.gateway.public.unsubscribe import unsubscribe
 from services.gateway.reference.door import reference
@@ -27,12 +31,12 @@ from services.gateway.rest.door import rest
 from services.gateway.sandbox import sandbox
 from services.gateway.settings import gateway_settings
 
-# A form of ours has a few hundred bytes.
+# A form of ours has a few hundred bytes, and what somebody writes to us a few thousand characters.
 BODY_BYTES = 64 * 1024
 FORM_PARTS = 500
 REST = "/v1/"
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,60}")
-PUBLIC = {"links", "unsubscribe", "preferences"}
+PUBLIC = {"links", "unsubscribe", "preferences", "help_form", "portal", "portal_links"}
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
@@ -56,8 +60,11 @@ def create_app() -> Flask:
     app = Flask(__name__)
     app.config |= {"MAX_CONTENT_LENGTH": BODY_BYTES, "MAX_FORM_MEMORY_SIZE": BODY_BYTES, "MAX_FORM_PARTS": FORM_PARTS}
     app.jinja_env.trim_blocks = True
-    for door in (health, home, links, unsubscribe, preferences, sandbox, rest, reference):
+    public = (links, unsubscribe, preferences, help_form, portal_links, portal)
+    for door in (health, home, *public, sandbox, rest, reference):
         app.register_blueprint(door)
+    if proxies := gateway_settings().http_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.context_processor(lambda: {"company": gateway_settings().company_name})
     app.before_request(_begin)
     app.after_request(_finish)

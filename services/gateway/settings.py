@@ -20,6 +20,12 @@ class GatewaySettings(BaseSettings):
         description="Origins whose pages may use REST from a browser, with commas between: https://shop.example. "
         "Empty: none.",
     )
+    http_proxies: int = Field(
+        0,
+        ge=0,
+        description="Proxies before the gateway, whose `X-Forwarded-For` tells where a visitor is; limits are a "
+        "visitor's.",
+    )
     http_threads: int = Field(16, ge=2, description="Threads of the gateway's HTTP server.")
     # The same setting as support's, which signs the addresses.
     inbound_domain: str = Field(

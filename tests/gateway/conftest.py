@@ -21,6 +21,7 @@ from services.campaigns.models import database as campaigns_database
 from services.gateway.app import create_app
 from services.gateway.clients import Topic
 from services.gateway.public.subscriptions import Subscription, token_of
+from tests.gateway.desk import Desk
 from tests.gateway.support_stub import SupportStub
 from tests.kit.doors import Doors
 
@@ -117,6 +118,11 @@ def shop(serve: Serve) -> Shop:
 @pytest.fixture
 def tracking(serve: Serve) -> Doors:
     return serve("campaigns")
+
+
+@pytest.fixture
+def desk(serve: Serve) -> Desk:
+    return Desk(serve("contacts", "support", "notifications"))
 
 
 @pytest.fixture

@@ -2,20 +2,26 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.test import TestResponse
 
+from chassis.ids import new_id
 from chassis.settings import settings
 from denda.types.v1.channel_pb2 import CHANNEL_SMS
 from services import gateway as package
 from services.gateway.clients import Topic
 from services.gateway.public.words import LANGUAGES, words_for, words_in
+from services.portal import portal_url
 from tests.gateway.conftest import Shop, a_token
+from tests.gateway.desk import Desk
 
 VOID = {"input", "meta", "link", "br", "img"}
 Page = Callable[[FlaskClient, Shop], TestResponse]
@@ -84,8 +90,73 @@ def home(gateway: FlaskClient, shop: Shop) -> TestResponse:
     return gateway.get("/")
 
 
+def help_form(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.get("/help")
+
+
+def help_form_again(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.post("/help", data={"name": "x" * 200})
+
+
+def help_sent(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.get(gateway.post("/help", data={"website": "x"}).location)
+
+
+def old_link(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.get("/t/nonsense")
+
+
+def link_form_again(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.post("/t")
+
+
+def link_sent(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.get("/t/sent")
+
+
+def portal(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    shop.doors.open("support")
+    ticket = Desk(shop.doors).asked("ane@shop.example", "My parcel", "Where is it?")
+    return gateway.get(urlsplit(portal_url(UUID(ticket.requester_id))).path)
+
+
+def portal_empty(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    shop.doors.open("support")
+    return gateway.get(urlsplit(portal_url(UUID(shop.a_person()))).path)
+
+
+def portal_ticket(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    shop.doors.open("support")
+    ticket = Desk(shop.doors).asked("ane@shop.example", "", "Where is it?")
+    return gateway.get(f"{urlsplit(portal_url(UUID(ticket.requester_id))).path}/{ticket.id}?news=answered")
+
+
+def portal_answer_again(gateway: FlaskClient, shop: Shop) -> TestResponse:
+    return gateway.post(f"{urlsplit(portal_url(UUID(shop.a_person()))).path}/{new_id()}")
+
+
 PAGES = pytest.mark.parametrize(
-    "page", [unsubscribe, unsubscribed, preferences, broken, nowhere, later, not_allowed, home]
+    "page",
+    [
+        unsubscribe,
+        unsubscribed,
+        preferences,
+        broken,
+        nowhere,
+        later,
+        not_allowed,
+        home,
+        help_form,
+        help_form_again,
+        help_sent,
+        old_link,
+        link_form_again,
+        link_sent,
+        portal,
+        portal_empty,
+        portal_ticket,
+        portal_answer_again,
+    ],
 )
 
 
@@ -100,11 +171,11 @@ def test_a_page_can_be_used_without_seeing_it(gateway: FlaskClient, shop: Shop, 
     ids = [attributes["id"] for _, attributes in found.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     labelled = {attributes["for"] for attributes, text in found.all("label") if text}
-    fields = [attributes for attributes, _ in found.all("input") if attributes.get("type") != "hidden"]
+    fields = [attributes for attributes, _ in found.all("input", "textarea") if attributes.get("type") != "hidden"]
     assert {attributes["id"] for attributes in fields} == labelled
     assert all(text for _, text in found.all("button", "a", "legend", "th"))
     described = {attributes["aria-describedby"] for _, attributes in found.tags if "aria-describedby" in attributes}
-    assert described <= set(ids)
+    assert {name for names in described for name in names.split()} <= set(ids)
 
 
 @PAGES
@@ -158,6 +229,24 @@ def test_the_persons_language_comes_before_the_browsers(
     language: str, accepted: list[tuple[str, float]], shown: str
 ) -> None:
     assert words_for(language, LanguageAccept(accepted)).language == shown
+
+
+def gaps(said: object) -> dict[str, set[str]]:
+    """What is filled into each sentence, by where the sentence stands."""
+    if isinstance(said, str):
+        return {"": set(re.findall(r"\{\w*\}", said))}
+    return {f"{name}.{rest}": found for name, part in dict(said).items() for rest, found in gaps(part).items()}  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_language_says_everything_and_fills_in_the_same(language: str) -> None:
+    said, english = (asdict(words_in(each)) for each in (language, "en"))
+    assert gaps(said) == gaps(english)
+    assert all(sentence.strip() for sentence in texts(said))
+
+
+def texts(said: object) -> list[str]:
+    return [said] if isinstance(said, str) else [text for part in dict(said).values() for text in texts(part)]  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -216,6 +305,9 @@ def test_every_text_has_the_contrast_that_wcag_asks_for() -> None:
         ("deep", "sheet"),
         ("on-deep", "deep"),
         ("ink", "done"),
+        ("faint", "done"),
+        ("ink", "alert"),
+        ("wrong", "sheet"),
     ]
     for colours in (light, dark):
         for text, ground in pairs:
