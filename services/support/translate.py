@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
 from chassis.moments import timestamp
-from denda.support.v1 import queues_service_pb2, tickets_service_pb2, views_service_pb2
+from denda.support.v1 import inbound_pb2, queues_service_pb2, tickets_service_pb2, views_service_pb2
 from denda.support.v1 import ticket_pb2 as pb
-from services.support.models import Attachment, HistoryEntry, Presence, Queue, Ticket, TicketMessage, View
+from services.support.models import Attachment, HistoryEntry, InboundMail, Presence, Queue, Ticket, TicketMessage, View
 from services.support.states import Priority, Source
 from services.support.tickets import CHANGEABLE, Companion, Draft
 from services.support.watch import News
@@ -48,6 +48,26 @@ def ticket_to_proto(ticket: Ticket) -> pb.Ticket:
         update_time=timestamp(ticket.update_time),
         etag=str(ticket.version),
         message_count=ticket.message_count,
+    )
+
+
+def mail_to_proto(mail: InboundMail) -> inbound_pb2.InboundMail:
+    """A mail that came in, without its bytes."""
+    return inbound_pb2.InboundMail(
+        id=str(mail.id),
+        state=mail.state,  # type: ignore[arg-type]  # the stubs want the enums' own types
+        kind=mail.kind,  # type: ignore[arg-type]
+        matched_by=mail.matched_by,  # type: ignore[arg-type]
+        detail=mail.detail,
+        ticket_id=_text(mail.ticket_id),
+        source=mail.source,
+        mailbox=mail.mailbox,
+        from_address=mail.from_address,
+        subject=mail.subject,
+        message_id_header=mail.message_id_header,
+        size=mail.size,
+        duplicate_of_id=_text(mail.duplicate_of_id),
+        create_time=timestamp(mail.create_time),
     )
 
 

@@ -16,6 +16,8 @@ from services.support.mail.headers import Headers, parts_of
 MOST_DETAIL = 500
 # What a report that names no status is about (RFC 3463 §3.1): nobody says more than that it failed.
 _UNNAMED_FAILURE, _UNNAMED_DELAY = "5.0.0", "4.0.0"
+# Servers that gave up name what they met at the last try, which was not for good; that they gave up is.
+_GIVEN_UP = "5.4.7"
 # Reports are short; only their beginning is searched for what has no field of its own.
 _SEARCHED = 50_000
 
@@ -59,10 +61,11 @@ def _reported(message: Message, fields: Headers, *, delayed: bool) -> Bounce:
     said = fields.get("diagnostic-code", MOST_DETAIL)
     if status is None or status[1] in (_UNNAMED_FAILURE, _UNNAMED_DELAY):
         status = _STATUS.search(said) or status
+    named = status[1] if status else _UNNAMED_DELAY if delayed else _UNNAMED_FAILURE
     recipient = fields.get("final-recipient") or fields.get("original-recipient")
     return Bounce(
         message_id=_original_id(message),
-        status=status[1] if status else _UNNAMED_DELAY if delayed else _UNNAMED_FAILURE,
+        status=_GIVEN_UP if named.startswith("4") and not delayed else named,
         detail=said.partition(";")[2].strip() or said,
         address=recipient.partition(";")[2].strip().lower(),
     )
