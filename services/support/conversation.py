@@ -15,7 +15,8 @@ from chassis.clock import now
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from chassis.ids import new_id
 from chassis.paging import PageRequest, paginate
-from services.support import history, tickets
+from services.support import history, merging, tickets
+from services.support.mail.files import File
 from services.support.models import Attachment, Ticket, TicketMessage
 from services.support.settings import settings
 from services.support.states import Author, DeliveryState, TicketState
@@ -23,18 +24,6 @@ from services.support.states import Author, DeliveryState, TicketState
 # What providers take in one message of several parts.
 MOST_SMS_CHARACTERS = 1600
 REOPENED = (TicketState.PENDING, TicketState.SOLVED, TicketState.CLOSED)
-
-
-@dataclass(frozen=True)
-class File:
-    """A file that came with a message; `content` is None where it is not kept, and `refused_reason` says why."""
-
-    name: str
-    content_type: str
-    content: bytes | None
-    size: int
-    inline: bool = False
-    refused_reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +44,8 @@ class Incoming:
     message_id: UUID | None = None
     inbound_id: UUID | None = None
     files: Sequence[File] = ()
+    # The ticket that it was meant for, where that is part of another one now.
+    meant_for: UUID | None = None
 
 
 def takes_answers(ticket: Ticket) -> bool:
@@ -66,9 +57,12 @@ def takes_answers(ticket: Ticket) -> bool:
 
 def receive(session: Session, ticket: Ticket, incoming: Incoming, message_id: UUID | None = None) -> TicketMessage:
     """Add what came in to a locked ticket, which a person's words open again. The caller announces the ticket."""
+    original = incoming.meant_for if incoming.meant_for != ticket.id else None
     message = TicketMessage(
         id=message_id or new_id(),
         ticket_id=ticket.id,
+        original_ticket_id=original,
+        merge_ids=[merge.id for merge in merging.path(session, original)] if original else [],
         author=int(incoming.author),
         author_id=incoming.author_id,
         author_name=incoming.author_name,
@@ -86,7 +80,7 @@ def receive(session: Session, ticket: Ticket, incoming: Incoming, message_id: UU
     session.add(message)
     ticket.message_count += 1
     if incoming.author == Author.CUSTOMER:
-        ticket.last_message_time = now()
+        ticket.last_message_time = message.create_time
         ticket.customer_spoke_last = True
         if ticket.state in REOPENED:
             tickets.move_to(session, ticket, TicketState.OPEN, incoming.author_id or "customer")
@@ -109,11 +103,10 @@ def answer(
     message = _written(ticket, text, actor, message_id)
     message.delivery_state = int(DeliveryState.WAITING)
     session.add(message)
-    moment = now()
     ticket.message_count += 1
-    ticket.last_message_time = moment
+    ticket.last_message_time = message.create_time
     ticket.customer_spoke_last = False
-    ticket.first_answer_time = ticket.first_answer_time or moment
+    ticket.first_answer_time = ticket.first_answer_time or message.create_time
     history.note_change(session, ticket, "answered", actor)
     tickets.move_to(session, ticket, state, actor)
     return message
@@ -122,7 +115,11 @@ def answer(
 def add_note(
     session: Session, ticket: Ticket, text: str, *, mentioned_ids: Sequence[str], actor: str, message_id: UUID
 ) -> TicketMessage:
-    """Write a note that only agents see. The caller announces the ticket."""
+    """Write a note that only agents see. The caller announces the ticket.
+
+    Raises FailedPrecondition when the ticket is merged.
+    """
+    tickets.require_alive(ticket)
     message = _written(ticket, text, actor, message_id)
     message.internal, message.mentioned_ids = True, list(dict.fromkeys(mentioned_ids))
     session.add(message)

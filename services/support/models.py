@@ -146,6 +146,8 @@ class TicketMessage(Base):
     ticket_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
     # Where it was written, if it came from another ticket by a merge or a split.
     original_ticket_id: Mapped[UUID | None]
+    # The merges that brought it here, one after the other: undoing one takes it back.
+    merge_ids: Mapped[list[UUID]] = mapped_column(server_default="{}")
     author: Mapped[int] = mapped_column(SmallInteger)
     internal: Mapped[bool] = mapped_column(server_default=text("false"))
     author_id: Mapped[str] = mapped_column(server_default="")
@@ -238,7 +240,7 @@ class Merge(Base):
     id: Mapped[UUID] = mapped_column(primary_key=True)
     ticket_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     target_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
-    # State, tags, participants and links of both before, and how many of each there were.
+    # The ticket's state and how many messages it had; tags and participants that the other got by it.
     before: Mapped[dict[str, Any]]
     actor: Mapped[str] = mapped_column(server_default="")
     create_time: Mapped[datetime] = mapped_column(server_default=func.now())
@@ -333,7 +335,13 @@ Index(
     unique=True,
     postgresql_where=InboundMail.mailbox_key != "",
 )
-Index("inbound_mail_digest_idx", InboundMail.digest)
+# One original for each digest; its duplicates have the same.
+Index(
+    "inbound_mail_digest_idx",
+    InboundMail.digest,
+    unique=True,
+    postgresql_where=InboundMail.duplicate_of_id.is_(None),
+)
 Index("inbound_mail_state_idx", InboundMail.state, InboundMail.id)
 Index("inbound_mail_waiting_idx", InboundMail.id, postgresql_where=InboundMail.state == 1)
 Index("inbound_mail_sender_idx", InboundMail.from_address, InboundMail.create_time)

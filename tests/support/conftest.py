@@ -15,10 +15,12 @@ from sqlalchemy import event
 from chassis import client
 from denda.support.v1 import conversations_service_pb2 as conversations_pb
 from denda.support.v1 import queues_service_pb2 as queues_pb
+from denda.support.v1 import relations_service_pb2 as relations_pb
 from denda.support.v1 import ticket_pb2
 from denda.support.v1 import tickets_service_pb2 as tickets_pb
 from denda.support.v1.conversations_service_pb2_grpc import ConversationsServiceStub
 from denda.support.v1.queues_service_pb2_grpc import QueuesServiceStub
+from denda.support.v1.relations_service_pb2_grpc import RelationsServiceStub
 from denda.support.v1.tickets_service_pb2_grpc import TicketsServiceStub
 from denda.support.v1.views_service_pb2_grpc import ViewsServiceStub
 from services import address
@@ -38,6 +40,7 @@ class Support:
     conversations: ConversationsServiceStub
     queues: QueuesServiceStub
     views: ViewsServiceStub
+    relations: RelationsServiceStub
 
     def a_ticket(self, text: str = "It has not come.", **fields: Any) -> ticket_pb2.Ticket:
         """A ticket with one message of a customer whom contacts knows; `state` and the like are set as asked."""
@@ -88,6 +91,27 @@ class Support:
         request = conversations_pb.ListTicketMessagesRequest(ticket_id=ticket_id, page_size=1000)
         return list(self.conversations.ListTicketMessages(request).messages)
 
+    def merge(self, target_id: str, *ids: str) -> ticket_pb2.Ticket:
+        """The ticket with the others in it."""
+        return self.relations.MergeTickets(relations_pb.MergeTicketsRequest(target_id=target_id, ids=ids))
+
+    def unmerge(self, ticket_id: str) -> ticket_pb2.Ticket:
+        """The ticket on its own again."""
+        return self.relations.UnmergeTicket(relations_pb.UnmergeTicketRequest(id=ticket_id))
+
+    def link(self, ticket_id: str, other_id: str) -> None:
+        """Link two tickets."""
+        self.relations.LinkTickets(relations_pb.LinkTicketsRequest(ticket_id=ticket_id, other_id=other_id))
+
+    def unlink(self, ticket_id: str, other_id: str) -> None:
+        """Forget a link."""
+        self.relations.UnlinkTickets(relations_pb.UnlinkTicketsRequest(ticket_id=ticket_id, other_id=other_id))
+
+    def linked(self, ticket_id: str) -> set[str]:
+        """The ids of the tickets that one is linked to."""
+        request = relations_pb.ListLinkedTicketsRequest(ticket_id=ticket_id)
+        return {ticket.id for ticket in self.relations.ListLinkedTickets(request).tickets}
+
     def history(self, ticket_id: str) -> list[ticket_pb2.HistoryEntry]:
         """Everything that was done to a ticket, oldest first."""
         request = tickets_pb.ListTicketHistoryRequest(ticket_id=ticket_id, page_size=1000)
@@ -118,6 +142,7 @@ def speaking(doors: Doors) -> Callable[..., Support]:
             ConversationsServiceStub(channel),
             QueuesServiceStub(channel),
             ViewsServiceStub(channel),
+            RelationsServiceStub(channel),
         )
 
     return stubs

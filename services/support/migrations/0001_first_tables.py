@@ -39,7 +39,13 @@ def upgrade() -> None:
         sa.Column("raw", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("inbound_mail_pkey")),
     )
-    op.create_index("inbound_mail_digest_idx", "inbound_mail", ["digest"], unique=False)
+    op.create_index(
+        "inbound_mail_digest_idx",
+        "inbound_mail",
+        ["digest"],
+        unique=True,
+        postgresql_where=sa.text("duplicate_of_id IS NULL"),
+    )
     op.create_index(
         "inbound_mail_key_idx",
         "inbound_mail",
@@ -249,6 +255,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("ticket_id", sa.Uuid(), nullable=False),
         sa.Column("original_ticket_id", sa.Uuid(), nullable=True),
+        sa.Column("merge_ids", postgresql.ARRAY(sa.Uuid()), server_default="{}", nullable=False),
         sa.Column("author", sa.SmallInteger(), nullable=False),
         sa.Column("internal", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column("author_id", sa.Text(), server_default="", nullable=False),

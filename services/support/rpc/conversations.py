@@ -1,6 +1,6 @@
 """ConversationsService: what is said in a ticket; the contract is denda/support/v1/conversations_service.proto."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from chassis import requests
 from chassis.auth import caller
@@ -65,8 +65,8 @@ class ConversationsServicer(grpc_pb.ConversationsServiceServicer):
             if repeated:
                 return message_to_proto(conversation.message_by_id(session, message_id))
             ticket = tickets.survivor(session, ticket_id)
-            _require_participant(ticket, str(person_id))
-            said = Incoming(text, author_id=str(person_id), author_name=ticket.requester_name)
+            _require_participant({ticket, tickets.get(session, ticket_id)}, str(person_id))
+            said = Incoming(text, author_id=str(person_id), author_name=ticket.requester_name, meant_for=ticket_id)
             message = conversation.receive(session, ticket, said, message_id)
             if request.close:
                 tickets.move_to(session, ticket, TicketState.CLOSED, str(person_id))
@@ -91,7 +91,9 @@ class ConversationsServicer(grpc_pb.ConversationsServiceServicer):
             yield pb.DownloadAttachmentResponse(data=content[start : start + PIECE_BYTES])
 
 
-def _require_participant(ticket: Ticket, person_id: str) -> None:
-    known = {str(ticket.requester_id), *(str(one.person_id) for one in ticket.participants)}
+def _require_participant(either: Iterable[Ticket], person_id: str) -> None:
+    """Who was in a ticket before it became part of another one may go on, also where the two share an address."""
+    known = {str(ticket.requester_id) for ticket in either}
+    known |= {str(one.person_id) for ticket in either for one in ticket.participants}
     if person_id not in known:
         raise PermissionDenied("The person is not part of this conversation.", reason="NOT_A_PARTICIPANT")
