@@ -199,7 +199,7 @@ def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None)
     while left != 0 and (got := _get(channel, _dead(queue))):
         method, properties, body = got
         # The number that a declaration answers lags behind what has been given back.
-        left = int(method.message_count) if left is None else left - 1
+        left = (method.message_count or 0) if left is None else left - 1
         letter = DeadLetter(_envelope(properties, body), str((properties.headers or {}).get("error", KILLED)))
         if ids is None or letter.envelope.id in ids:
             yield method.delivery_tag or 0, letter
