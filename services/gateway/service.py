@@ -13,6 +13,7 @@ from chassis.errors import Unavailable
 from chassis.settings import settings
 from services import port
 from services.gateway.app import create_app
+from services.gateway.connections import Connection
 from services.gateway.health import stopping
 from services.gateway.mail_door import MailDoor
 from services.gateway.rest.door import BODY_BYTES
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 class _Server(wsgi.Server):
     max_request_header_size = HEADER_BYTES
     max_request_body_size = BODY_BYTES
+    ConnectionClass = Connection
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:

@@ -2,9 +2,11 @@
 
 import http.client
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import pytest
 
 from chassis.errors import Unavailable
 from services import port
+from services.gateway.connections import LINGER
 from services.gateway.service import HEADER_BYTES, Gateway
+from services.gateway.settings import gateway_settings
 
 
 @pytest.fixture
@@ -30,9 +34,14 @@ def connection() -> http.client.HTTPConnection:
 def status_of(method: str, path: str, **options: object) -> int:
     client = connection()
     client.request(method, path, **options)  # type: ignore[arg-type]
+    status = answered(client)
+    client.close()
+    return status
+
+
+def answered(client: http.client.HTTPConnection) -> int:
     answer = client.getresponse()
     answer.read()
-    client.close()
     return answer.status
 
 
@@ -62,6 +71,53 @@ def test_nonsense_is_refused_and_the_next_visitor_served(edge: Gateway) -> None:
         raw.sendall(b"\x16\x03\x01 nonsense\r\n\r\n")
         assert b"400" in raw.recv(1000)
     assert status_of("GET", "/healthz") == 200
+
+
+def test_requests_of_one_connection_are_answered_in_order_whether_they_come_together_or_apart(edge: Gateway) -> None:
+    ask = b"%s %s HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port("gateway")), timeout=20) as raw:
+        raw.sendall(ask % (b"GET", b"/healthz") + ask % (b"GET", b"/nowhere") + ask % (b"HEAD", b"/healthz"))
+        assert _statuses(raw, 3) == [b"200", b"404", b"200"]
+        for pause in (0.0, 3 * LINGER / 1000):
+            time.sleep(pause)
+            raw.sendall(b"GET /healthz HTTP/1.1\r\nHo")
+            time.sleep(pause)
+            raw.sendall(b"st: x\r\n\r\n")
+            assert _statuses(raw, 1) == [b"200"]
+
+
+def test_an_answer_leaves_in_one_piece(edge: Gateway) -> None:
+    with socket.create_connection(("127.0.0.1", port("gateway")), timeout=20) as raw:
+        raw.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        head, _, body = raw.recv(1_000_000).partition(b"\r\n\r\n")
+        assert b" 200 " in head
+        assert body.startswith(b"{")
+
+
+def test_connections_that_stay_open_keep_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DENDA_HTTP_THREADS", "2")
+    gateway_settings.cache_clear()
+    edge = Gateway()
+    edge.start()
+    clients = [connection() for _ in range(12)]
+    try:
+        for _ in range(3):
+            for client in clients:
+                client.request("GET", "/healthz")
+            answers = [answered(client) for client in clients]
+    finally:
+        for client in clients:
+            client.close()
+        edge.stop()
+    assert answers == [200] * len(clients)
+
+
+def _statuses(raw: socket.socket, count: int) -> list[bytes]:
+    """The statuses of so many answers, none of which has a blank line in its body."""
+    heard = b""
+    while heard.count(b"\r\n\r\n") < count:
+        heard += raw.recv(100_000)
+    return re.findall(rb"HTTP/1.1 (\d{3}) ", heard)
 
 
 def test_alone_it_needs_neither_database_nor_bus(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """A message as the tree of its JSON, as https://protobuf.dev/programming-guides/json/ has it, fields of no value too.
 
-It is what json_format makes with `always_print_fields_with_no_presence`, three times as fast: what to do with each field
+It is what json_format makes with `always_print_fields_with_no_presence`, three times as fast: what to do with a field
 is worked out once a type and not once a value. A test compares both.
 """
 
