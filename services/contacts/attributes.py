@@ -5,7 +5,7 @@ Values lie in one JSONB object a person. A date is kept as text `2026-01-31`, wh
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
@@ -107,21 +107,9 @@ def typed(kind: AttributeType, value: Any) -> Value:
     raise ValueError(f"must be {_WANTED[kind]}, not {json.dumps(value, ensure_ascii=False)[:60]}")
 
 
-def from_text(kind: AttributeType, text: str) -> Value:
-    """A value from a cell of a file; lists are separated by `;`. Raises ValueError."""
-    text = text.strip()
-    match kind:
-        case AttributeType.NUMBER:
-            return _number_from(text)
-        case AttributeType.BOOLEAN:
-            if text.lower() not in _YES | _NO:
-                raise ValueError(f"must be {_WANTED[kind]}, not {text[:60]!r}")
-            return text.lower() in _YES
-        case AttributeType.DATE:
-            return _date(text)
-        case AttributeType.STRING_LIST:
-            return [_text(item.strip()) for item in text.split(";") if item.strip()]
-    return _text(text)
+def from_text(kind: AttributeType) -> Callable[[str], Value]:
+    """What makes a cell of a file, trimmed, a value of this type; lists are separated by `;`. It raises ValueError."""
+    return _FROM_TEXT[kind]
 
 
 _WANTED = {
@@ -153,6 +141,16 @@ def _number_from(text: str) -> int | float:
         raise ValueError(f"must be a number such as `12.5`, not {text[:60]!r}") from None
 
 
+def _boolean_from(text: str) -> bool:
+    if text.lower() not in _YES | _NO:
+        raise ValueError(f"must be {_WANTED[AttributeType.BOOLEAN]}, not {text[:60]!r}")
+    return text.lower() in _YES
+
+
+def _list_from(text: str) -> list[str]:
+    return [_text(item.strip()) for item in text.split(";") if item.strip()]
+
+
 def _date(value: str) -> str:
     try:
         found = date.fromisoformat(value).isoformat()
@@ -162,3 +160,12 @@ def _date(value: str) -> str:
     if not found or found != value:
         raise ValueError(f"must be a date such as `2026-01-31`, not {value[:60]!r}")
     return found
+
+
+_FROM_TEXT: dict[AttributeType, Callable[[str], Value]] = {
+    AttributeType.STRING: _text,
+    AttributeType.NUMBER: _number_from,
+    AttributeType.BOOLEAN: _boolean_from,
+    AttributeType.DATE: _date,
+    AttributeType.STRING_LIST: _list_from,
+}

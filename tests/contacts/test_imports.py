@@ -1,5 +1,7 @@
 """Imports through the door: whole files, wrong rows and wrong files."""
 
+import csv
+from io import StringIO
 from typing import Any
 
 import grpc
@@ -35,6 +37,24 @@ def test_a_file_becomes_people(contacts: Contacts) -> None:
     assert list(ane.attributes["likes"]) == ["tea", "bread"]
     assert (ane.attributes["visits"], ane.attributes["member"], ane.attributes["born"]) == (3, True, "1995-02-28")
     assert (jon.given_name, dict(jon.attributes)) == ("Jon", {})
+
+
+def test_cells_arrive_as_they_were_written(contacts: Contacts) -> None:
+    contacts.define(note="text", likes="list")
+    note = 'tab\there, "two"\nlines\r\nand C:\\new\\N'
+    likes = ['a "b"', "c\\d", "e\tf"]
+    tags = ["a\\b", '"q"', "{x,y}", "NULL"]
+    with StringIO() as file:
+        writer = csv.writer(file)
+        writer.writerow(["email", "given_name", "external_id", "tags", "note", "likes"])
+        writer.writerow(["a@x.test", "\\N", "C:\\new", ";".join(tags), note, ";".join(likes)])
+        writer.writerow(["b@x.test", "", "", "", "\\.", ""])
+        run = send(contacts, file.getvalue())
+    assert counts(run) == (2, 2, 0, 0, 0)
+    one, other = people(contacts)
+    assert (one.given_name, one.external_id, list(one.tags)) == ("\\N", "C:\\new", tags)
+    assert (one.attributes["note"], list(one.attributes["likes"])) == (note, likes)
+    assert (other.given_name, list(other.tags), dict(other.attributes)) == ("", [], {"note": "\\."})
 
 
 def test_a_mapping_says_what_columns_mean(contacts: Contacts) -> None:

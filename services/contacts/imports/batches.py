@@ -9,7 +9,7 @@ from services.contacts.imports.lines import Row, Rows
 from services.contacts.imports.rows import FaultError, Staged
 
 MOST_ROWS = 5000
-MOST_CELLS_CHARACTERS = 8 * 1024 * 1024
+MOST_CHARACTERS = 8 * 1024 * 1024
 
 
 @dataclass
@@ -54,10 +54,11 @@ def _next_batch(found: Iterator[Row], read: Callable[[Row], Staged]) -> Batch:
     for row in found:
         batch.rows_read += 1
         try:
-            batch.rows.append(read(row))
+            staged = read(row)
+            batch.rows.append(staged)
+            characters += len(staged.text)
         except FaultError as fault:
             batch.faults.append(fault)
-        characters += sum(map(len, row.cells))
-        if batch.rows_read == MOST_ROWS or characters > MOST_CELLS_CHARACTERS:
+        if batch.rows_read == MOST_ROWS or characters > MOST_CHARACTERS:
             break
     return batch

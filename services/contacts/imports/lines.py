@@ -7,9 +7,9 @@ is never closed costs one row and not the rest of the file. Nothing longer than 
 import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
+from typing import NamedTuple
 
 from chassis.errors import InvalidArgument
 
@@ -18,8 +18,7 @@ BOM = b"\xef\xbb\xbf"
 REMEDY = "save the file as UTF-8 (in Excel: “CSV UTF-8”) and send it again"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row, the line on which it begins, and what is wrong with it as a whole."""
 
     line: int

@@ -132,7 +132,7 @@ def _converter(target: str, types: Types, region: str) -> Callable[[str], Any]:
     if target.startswith(_ATTRIBUTE):
         name = target.removeprefix(_ATTRIBUTE)
         try:
-            return partial(attributes.from_text, attributes.known(name, types))
+            return attributes.from_text(attributes.known(name, types))
         except ValueError as error:
             raise InvalidArgument("plan.mapping", str(error)) from None
     if target == "phone":
@@ -143,8 +143,11 @@ def _converter(target: str, types: Types, region: str) -> Callable[[str], Any]:
     raise InvalidArgument("plan.mapping", f"there is no field {target[:64]!r}; there are: {there}")
 
 
-def _tags(cell: str) -> list[str]:
-    return texts.tags([tag for item in cell.split(";") if (tag := texts.one_line(item, most=1000))])
+def _tags(cell: str) -> str:
+    """Tags as PostgreSQL writes an array of texts."""
+    tags = texts.tags([tag for item in cell.split(";") if (tag := texts.one_line(item, most=1000))])
+    quoted = (tag.replace("\\", "\\\\").replace('"', '\\"') for tag in tags)
+    return "{" + ",".join(f'"{tag}"' for tag in quoted) + "}"
 
 
 _CONVERTERS: dict[str, Callable[[str], Any]] = {

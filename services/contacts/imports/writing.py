@@ -4,12 +4,10 @@ Everything of a batch is written in one transaction with its place in the file. 
 run and are taken back, so that the report says what would have happened.
 """
 
-import csv
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +19,7 @@ from chassis.clock import now
 from services.contacts.imports import statements
 from services.contacts.imports.batches import Batch
 from services.contacts.imports.plan import Plan, PlannedConsent
-from services.contacts.imports.rows import EXTERNAL_ID, KEY, LINE, FaultError, Staged
+from services.contacts.imports.rows import FaultError, Staged
 from services.contacts.models import ConsentState, RowError
 
 
@@ -72,17 +70,17 @@ def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, fa
     while waiting:
         rows, later = _first_of_each_key(waiting)
         _stage(session, rows)
-        found = _resolve(session, plan, rows, [row[LINE] for row in later])
+        found = _resolve(session, plan, rows, [row.line for row in later])
         faults += found.faults
         left_out = found.postponed | {fault.line for fault in found.faults}
         if left_out:
             session.execute(statements.LEAVE_OUT, {"lines": list(left_out)})
-        taken = [row for row in rows if row[LINE] not in left_out]
-        fresh = [row for row in taken if row[LINE] not in found.known]
-        _change_known(session, plan, [found.known[row[LINE]] for row in taken if row[LINE] in found.known], counts)
+        taken = [row for row in rows if row.line not in left_out]
+        fresh = [row for row in taken if row.line not in found.known]
+        _change_known(session, plan, [found.known[row.line] for row in taken if row.line in found.known], counts)
         _create_fresh(session, plan, len(fresh), counts)
-        created += [row[KEY] for row in fresh] if plan.dry_run else []
-        waiting = sorted([*later, *(row for row in rows if row[LINE] in found.postponed)], key=itemgetter(LINE))
+        created += [row.key for row in fresh] if plan.dry_run else []
+        waiting = sorted([*later, *(row for row in rows if row.line in found.postponed)], key=attrgetter("line"))
     return created
 
 
@@ -91,7 +89,7 @@ def _first_of_each_key(rows: Sequence[Staged]) -> tuple[list[Staged], list[Stage
     first, later = list[Staged](), list[Staged]()
     keys, waiting_ids = set[str](), set[str]()
     for row in rows:
-        key, external_id = row[KEY], row[EXTERNAL_ID]
+        key, external_id = row.key, row.external_id
         if key in keys or (external_id and external_id in waiting_ids):
             later.append(row)
             waiting_ids.add(external_id)
@@ -104,12 +102,10 @@ def _first_of_each_key(rows: Sequence[Staged]) -> tuple[list[Staged], list[Stage
 def _stage(session: Session, rows: Sequence[Staged]) -> None:
     """Bring rows into the staging table, which then holds nothing else."""
     session.execute(statements.CLEAR_STAGING)
-    lines = StringIO()
-    csv.writer(lines, lineterminator="\n").writerows(rows)
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, Connection)
     with connection.cursor() as cursor, cursor.copy(sql.SQL(statements.COPY_STAGED)) as copy:
-        copy.write(lines.getvalue().encode())
+        copy.write("".join([row.text for row in rows]).encode())
 
 
 def _resolve(session: Session, plan: Plan, rows: Sequence[Staged], waiting: Sequence[int]) -> _Round:
@@ -127,7 +123,7 @@ def _resolve(session: Session, plan: Plan, rows: Sequence[Staged], waiting: Sequ
         lines.setdefault(person_id, line)
     refused = {fault.line for fault in found.faults}
     found.postponed |= _claimed_twice(rows) - refused
-    if any(row[EXTERNAL_ID] for row in rows):
+    if any(row.external_id for row in rows):
         _settle_external_ids(session, found, lines, waiting)
     return found
 
@@ -154,9 +150,9 @@ def _claimed_twice(rows: Sequence[Staged]) -> set[int]:
     """The lines of rows whose external id an earlier row of the round has."""
     seen, twice = set[str](), set[int]()
     for row in rows:
-        external_id = row[EXTERNAL_ID]
+        external_id = row.external_id
         if external_id in seen:
-            twice.add(row[LINE])
+            twice.add(row.line)
         elif external_id:
             seen.add(external_id)
     return twice
@@ -190,6 +186,7 @@ def _create_fresh(session: Session, plan: Plan, count: int, counts: Counts) -> N
 def _consent_values(plan: Plan, bit: int, consent: PlannedConsent) -> dict[str, Any]:
     return {
         "bit": 1 << bit,
+        "number": f"{bit:02x}",
         "purpose": consent.purpose,
         "channel": int(consent.channel),
         "state": int(ConsentState.GRANTED),
