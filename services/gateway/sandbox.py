@@ -11,13 +11,16 @@ from email.policy import default as modern_policy
 from http import HTTPStatus
 
 import nh3
-from flask import Blueprint, Response, abort, render_template, request
+from flask import Blueprint, Response, abort, redirect, render_template, request, url_for
+from werkzeug.wrappers import Response as WerkzeugResponse
 
 from denda.notifications.v1.messages_service_pb2 import SandboxMessage
 from denda.types.v1.channel_pb2 import Channel
 from services import public_url
 from services.gateway import clients
 from services.gateway.loopback import is_local_request
+from services.gateway.public import forms
+from services.gateway.sandbox_answers import answer
 from services.gateway.settings import gateway_settings
 
 sandbox = Blueprint("sandbox", __name__, url_prefix="/sandbox")
@@ -29,6 +32,7 @@ FRAME_POLICY = (
 )
 LAYOUT_ATTRIBUTES = {"align", "bgcolor", "border", "cellpadding", "cellspacing", "class", "dir", "height", "lang"}
 STYLE_ATTRIBUTES = {"role", "style", "valign", "width"}
+MOST_ANSWER_CHARACTERS = 5000
 SHOWN_HEADERS = ("From", "Reply-To", "Subject", "Message-ID", "List-Id", "List-Unsubscribe", "Feedback-ID")
 
 
@@ -72,10 +76,33 @@ def inbox() -> str:
 
 @sandbox.get("/messages/<uuid:message_id>")
 def show(message_id: object) -> str:
-    """One message with its headers, HTML and text."""
+    """One message with its headers, HTML and text, and room for the reader's answer."""
+    return _page(_message(message_id), answered="answered" in request.args)
+
+
+@sandbox.post("/messages/<uuid:message_id>/answer")
+def take_answer(message_id: object) -> WerkzeugResponse | tuple[str, int]:
+    """Let the customer answer, and show the message again."""
     message = _message(message_id)
+    token, text = request.form.get("form", ""), forms.many_lines(request.form.get("text", ""))
+    problem = "" if text else "Write something first."
+    if not forms.is_fresh(token):
+        problem = "This page was open for too long. Please send it again."
+    if problem or len(text) > MOST_ANSWER_CHARACTERS:
+        problem = problem or f"At most {MOST_ANSWER_CHARACTERS:,} characters."
+        return _page(message, problem=problem, text=text), HTTPStatus.BAD_REQUEST
+    answer(message, text, forms.request_id(token, text))
+    return redirect(url_for("sandbox.show", message_id=message.id, answered=1), HTTPStatus.SEE_OTHER)
+
+
+def _page(message: SandboxMessage, **state: object) -> str:
     return render_template(
-        "sandbox_message.html", message=_shown(message), headers=_headers(message.raw), raw=len(message.raw)
+        "sandbox_message.html",
+        message=_shown(message),
+        headers=_headers(message.raw),
+        raw=len(message.raw),
+        form=forms.new_token(),
+        **state,
     )
 
 

@@ -1,9 +1,13 @@
 """The sandbox's pages: for whoever sits at this machine, and a mail in them can do nothing."""
 
+import re
+from email import message_from_bytes
 from uuid import UUID
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import select
+from sqlalchemy.orm import undefer
 
 from chassis.clock import now
 from chassis.ids import new_id
@@ -11,8 +15,10 @@ from chassis.settings import settings
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS, Channel
 from services.gateway.sandbox import sanitised
 from services.gateway.settings import gateway_settings
-from services.notifications.models import SandboxMessage
+from services.notifications.models import InboundMessage, SandboxMessage
 from services.notifications.models import database as notifications_database
+from services.support.models import InboundMail
+from services.support.models import database as support_database
 from tests.gateway.conftest import Serve
 from tests.gateway.test_pages import Document
 
@@ -175,3 +181,50 @@ def test_a_page_that_does_not_exist_is_told(gateway: FlaskClient, mailbox: None)
 
 def test_without_notifications_it_says_so(gateway: FlaskClient, services_away: None) -> None:
     assert gateway.get("/sandbox").status_code == 503
+
+
+def form_of(page: str) -> dict[str, str]:
+    return dict(re.findall(r'name="(form)" value="([^"]+)"', page))
+
+
+def test_whoever_looks_at_a_mail_may_answer_it_as_the_customer(gateway: FlaskClient, serve: Serve) -> None:
+    serve("notifications", "support")
+    raw = (
+        b"From: Shop <news@shop.example>\r\nReply-To: reply+x@inbound.denda.example\r\n"
+        b"Message-ID: <1@denda>\r\n\r\nKaixo"
+    )
+    place = f"/sandbox/messages/{kept(raw=raw)}"
+    form = {**form_of(gateway.get(place).text), "text": "Do you open\non Saturday?"}
+    for _ in range(2):
+        answered = gateway.post(f"{place}/answer", data=form)
+        assert answered.status_code == 303
+    assert "becomes a ticket" in gateway.get(answered.headers["Location"]).text
+    with support_database.transaction() as session:
+        (stored,) = session.scalars(select(InboundMail).options(undefer(InboundMail.raw)).where(InboundMail.state == 1))
+        mail = message_from_bytes(stored.raw)
+    assert (mail["From"], mail["To"]) == ("ane@shop.example", "reply+x@inbound.denda.example")
+    assert (mail["Subject"], mail["In-Reply-To"]) == ("Re: Udaberria", "<1@denda>")
+    assert "Do you open\r\non Saturday?" in str(mail.get_payload())
+    assert "> Kaixo <Ane>" in str(mail.get_payload())
+
+
+def test_an_sms_in_the_sandbox_is_answered_by_sms(gateway: FlaskClient, mailbox: None) -> None:
+    place = f"/sandbox/messages/{kept('+34944000000', subject='', channel=CHANNEL_SMS, html='', raw=b'')}"
+    form = {**form_of(gateway.get(place).text), "text": "Yes, please"}
+    assert gateway.post(f"{place}/answer", data=form).status_code == 303
+    with notifications_database.transaction() as session:
+        (spoken,) = session.scalars(select(InboundMessage))
+        assert (spoken.from_address, spoken.text) == ("+34944000000", "Yes, please")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"), [({"text": " "}, "Write something"), ({"form": "forged"}, "open for too long")]
+)
+def test_an_answer_of_nothing_or_from_elsewhere_is_refused(
+    gateway: FlaskClient, mailbox: None, changes: dict[str, str], told: str
+) -> None:
+    place = f"/sandbox/messages/{kept()}"
+    form = {**form_of(gateway.get(place).text), "text": "Hello", **changes}
+    refused = gateway.post(f"{place}/answer", data=form)
+    assert refused.status_code == 400
+    assert told in refused.text
