@@ -55,7 +55,7 @@ def test_nothing_is_told_while_nothing_changes(marketer: CampaignsServiceStub, m
     told: list[watch.Snapshot] = []
     watcher = threading.Thread(target=lambda: told.extend(watch.snapshots(_id(campaign), gone)))
     watcher.start()
-    eventually(lambda: watch._latest)
+    eventually(lambda: _id(campaign) in watch._latest)
     counted = watch._latest[_id(campaign)]
     # Several looks later there is still only what was told at the beginning.
     eventually(lambda: watch._latest[_id(campaign)].taken > counted.taken)

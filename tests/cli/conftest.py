@@ -1,7 +1,6 @@
 """A shop that `denda up` runs in a process of its own, and the command in this one."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -18,12 +17,14 @@ from click.testing import CliRunner, Result
 
 from chassis.client import forget_channels
 from chassis.settings import settings
+from services import PORTS
 from services.cli import main, session
 from services.cli.settings import cli_settings
+from tests.kit.doors import service_named
+from tests.kit.ports import free_offset
 
 Denda = Callable[..., Result]
-# Beyond the offsets that test runs choose for their own servers, and below the ports of outgoing connections.
-OFFSET = random.randrange(25_100, 25_500, 10)
+OFFSET = free_offset()
 READY = "whether all is well"
 
 
@@ -120,6 +121,9 @@ def _forget() -> None:
     session.token_source.cache_clear()
     cli_settings.cache_clear()
     forget_channels()
+    for name in PORTS:
+        if name != "gateway":
+            service_named(name).database.close()
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
