@@ -11,6 +11,8 @@ NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 
 # Programs that npm installs look for `node`.
 export PATH := $(PATH):$(CURDIR)/$(BIN)
+# Images for containers often forbid Python to keep what it has compiled; then every process starts three times as slow.
+unexport PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes --no-deps
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --upgrade --generate-hashes \
     --no-emit-index-url --no-header --quiet
@@ -33,7 +35,7 @@ run: setup ## Start everything on this machine, with the demo's data on first st
 	@$(BIN)/denda up
 
 test: setup ## Run all tests; brings up PostgreSQL and a private RabbitMQ by itself (K="word" picks tests)
-	@$(BIN)/python -m pytest $(if $(K),-k "$(K)")
+	@$(BIN)/python -m pytest $(if $(K),-k "$(K)",-n 3)
 
 check: lint node_modules/.ready ## Check style, types, and contracts (buf)
 	@$(BIN)/python proto/generate.py --image gen/contracts.binpb

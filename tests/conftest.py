@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -27,6 +28,23 @@ from tests.kit.smtp import SmtpSink
 
 # What is written to these databases need not survive the test run.
 UNSAFE_AND_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Spread the tests over the processes of `make test`."""
+    from tests.kit.folders import ByFolder
+
+    config.option.loadscopereorder = False
+    return ByFolder(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Choose the order in which those processes take them."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        from tests.kit.folders import longest_first
+
+        longest_first(items)
 
 
 def pytest_configure() -> None:

@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from pathlib import Path
 
 import pika
 from pika.exceptions import AMQPConnectionError
+
+from tests.kit.ports import free_block
 
 # Debian's /usr/sbin/rabbitmq-server changes to the account of the system's node; the program behind it does not.
 PROGRAMS = (Path("/usr/lib/rabbitmq/bin"), Path("/opt/homebrew/sbin"), Path("/usr/local/sbin"))
@@ -33,27 +34,23 @@ def programs() -> Path:
     return found
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class RabbitNode:
     """One node; `start` returns when it takes connections."""
 
     folder: Path
-    port: int = field(default_factory=free_port)
-    distribution_port: int = field(default_factory=free_port)
-    names_port: int = field(default_factory=free_port)
+    # It takes this port and the next two, also when it has been away for a while.
+    port: int = field(default_factory=free_block)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """Where to connect."""
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F?heartbeat=30&blocked_connection_timeout=30"
+
+    @property
+    def _names_port(self) -> int:
+        return self.port + 2
 
     def start(self) -> None:
         """Start the node and wait until it takes connections."""
@@ -91,7 +88,7 @@ class RabbitNode:
         """Stop the node for good, with the name server that it started."""
         if self._process is not None:
             self.stop()
-        environment = {**os.environ, "ERL_EPMD_PORT": str(self.names_port)}
+        environment = {**os.environ, "ERL_EPMD_PORT": str(self._names_port)}
         subprocess.run(["epmd", "-kill"], env=environment, capture_output=True, check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -101,10 +98,10 @@ class RabbitNode:
             **kept,
             # The node's cookie is written to the home folder.
             "HOME": str(self.folder),
-            "ERL_EPMD_PORT": str(self.names_port),
+            "ERL_EPMD_PORT": str(self._names_port),
             "RABBITMQ_NODENAME": f"denda{self.port}@localhost",
             "RABBITMQ_NODE_PORT": str(self.port),
-            "RABBITMQ_DIST_PORT": str(self.distribution_port),
+            "RABBITMQ_DIST_PORT": str(self.port + 1),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
             "RABBITMQ_LOG_BASE": str(self.folder / "log"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
