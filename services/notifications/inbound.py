@@ -50,7 +50,7 @@ class Inbound:
 
 @dataclass(frozen=True)
 class Bounce:
-    """A mail that says that one of ours did not arrive; `status` is a code of RFC 3463 or empty."""
+    """A mail that says that one of ours did not arrive; `status` is a code of RFC 3463, 4.x.x while it may yet."""
 
     id: UUID
     message_id_header: str
@@ -90,17 +90,22 @@ def take_bounces(session: Session, bounces: Sequence[Bounce]) -> None:
     """Learn what did not arrive, of what surely left here. Records MessagesChanged.
 
     Anybody can write a mail that looks like a bounce, so only a Message-ID that nobody else can know counts, and only
-    a status that blames the address suppresses it.
+    a status that blames the address suppresses it. A mail that is delayed may still arrive: its message stays as it is.
     """
     notices = []
     for bounce in bounces:
         message = message_named(session, bounce.message_id_header)
         if message is not None and message.channel == Channel.EMAIL:
-            hard = refuses_address(bounce.status) or refuses_address(bounce.detail)
-            kind = Kind.HARD_BOUNCE if hard else Kind.SOFT_BOUNCE
             detail = _storable(f"{bounce.status} {bounce.detail}".strip())[:MOST_DETAIL]
-            notices.append(Notice(bounce.id, message.id, kind, bounce.time, detail))
+            notices.append(Notice(bounce.id, message.id, _kind_of(bounce), bounce.time, detail))
     receipts.receive(session, notices)
+
+
+def _kind_of(bounce: Bounce) -> Kind:
+    if bounce.status.startswith("4."):
+        return Kind.DELAYED
+    hard = refuses_address(bounce.status) or refuses_address(bounce.detail)
+    return Kind.HARD_BOUNCE if hard else Kind.SOFT_BOUNCE
 
 
 def _obey(session: Session, inbound: Inbound, wish: Wish | None) -> None:

@@ -34,6 +34,7 @@ class Kind(StrEnum):
 
     SENT = "sent"
     DELIVERED = "delivered"
+    DELAYED = "delayed"
     SOFT_BOUNCE = "soft_bounce"
     HARD_BOUNCE = "hard_bounce"
     COMPLAINT = "complaint"

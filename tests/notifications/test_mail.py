@@ -128,8 +128,7 @@ def test_what_a_machine_writes_is_no_answer_and_no_wish(doors: Doors, kind: Inbo
         ("5.2.2", "mailbox full", False),
         ("5.7.1", "your mail looks like spam", False),
         ("5.1.8", "bad sender", False),
-        ("4.4.7", "gave up after five days", False),
-        ("4.1.1", "", False),
+        ("5.4.7", "gave up after five days", False),
         ("", "it did not arrive", False),
     ],
 )
@@ -140,6 +139,15 @@ def test_a_bounce_ends_a_message_and_blames_the_address_only_when_it_is_to_blame
     told(a_bounce(message_id_header(message.id, "denda.example"), status, detail))
     assert state_of(message.id) == (MESSAGE_STATE_BOUNCED, f"{status} {detail}".strip())
     assert suppressed() == ([ADDRESS] if hard else [])
+
+
+def test_a_mail_that_is_delayed_may_still_arrive(doors: Doors) -> None:
+    message = a_campaign_mail(doors)
+    told(a_bounce(message_id_header(message.id, "denda.example"), "4.4.1", "connection timed out"))
+    assert state_of(message.id)[0] == MESSAGE_STATE_SENT
+    assert suppressed() == []
+    history = messages_stub(doors).ListMessageEvents(pb.ListMessageEventsRequest(message_id=str(message.id))).events
+    assert ("delayed", "4.4.1 connection timed out") in [(event.kind, event.detail) for event in history]
 
 
 def test_an_agents_answer_that_bounces_is_told(doors: Doors) -> None:

@@ -129,6 +129,7 @@ def test_what_left_this_house_and_came_back_is_a_loop() -> None:
         ),
         (b"failed (bad mailbox)", b"5.0.0", b"550 5.2.2 mailbox full", ("5.2.2", "550 5.2.2 mailbox full")),
         (b"delayed", b"4.4.1", b"connection timed out", ("4.4.1", "connection timed out")),
+        (b"failed", b"4.4.1", b"connection timed out", ("5.4.7", "connection timed out")),
         (b"failed", b"nonsense", b"no such user", ("5.0.0", "no such user")),
     ],
 )
