@@ -2,7 +2,7 @@
 
 import sys
 
-from benchmarks import calls, campaigns, events, imports
+from benchmarks import calls, campaigns, events, imports, inbound, tickets
 from benchmarks.report import console
 from tests.kit.world import world
 
@@ -13,6 +13,8 @@ MEASURES = {
     "events": events.measure,
     "campaigns": campaigns.measure,
     "course": campaigns.course,
+    "inbound": inbound.measure,
+    "tickets": tickets.measure,
 }
 
 

@@ -1,6 +1,7 @@
 """Text to tree: the grammar is in grammar.lark, this file builds the tree from what it finds."""
 
 import re
+from functools import lru_cache
 from typing import cast
 
 from lark import Lark, Token, Transformer, UnexpectedInput, UnexpectedToken, v_args
@@ -28,8 +29,12 @@ _WORDS = {
 }
 
 
+@lru_cache(maxsize=500)
 def parse(text: str) -> Expr:
-    """The tree of a filter. Raises FilterError when it is too long, nested too deeply, or not in the language."""
+    """The tree of a filter. Raises FilterError when it is too long, nested too deeply, or not in the language.
+
+    Programs ask with the same filters again and again, and parsing one takes as long as all else that a list costs.
+    """
     if len(text) > MOST_CHARACTERS:
         raise FilterError(MOST_CHARACTERS + 1, f"a filter has at most {MOST_CHARACTERS:,} characters")
     if unfit := re.search("[\0\ud800-\udfff]", text):

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    literal_column,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TSVECTOR
@@ -116,6 +117,9 @@ class Ticket(Base):
     )
 
 
+# The most urgent first and, among these, the one that waits longest: all counted upwards, as a page needs it.
+URGENCY = literal_column("(4 - priority)", SmallInteger)
+
 # A list is a queue or an assignee, states, and the newest first; each of these serves it at any depth.
 Index("ticket_recent_idx", Ticket.last_message_time, Ticket.id)
 Index("ticket_queue_idx", Ticket.queue_id, Ticket.state, Ticket.assignee_id, Ticket.last_message_time, Ticket.id)
@@ -123,6 +127,8 @@ Index("ticket_assignee_idx", Ticket.assignee_id, Ticket.state, Ticket.last_messa
 Index("ticket_requester_idx", Ticket.requester_id, Ticket.last_message_time, Ticket.id)
 Index("ticket_address_idx", Ticket.requester_address, Ticket.last_message_time, Ticket.id)
 Index("ticket_unknown_idx", Ticket.id, postgresql_where=Ticket.requester_id.is_(None))
+Index("ticket_urgency_idx", URGENCY, Ticket.last_message_time, Ticket.id)
+Index("ticket_queue_urgency_idx", Ticket.queue_id, Ticket.state, URGENCY, Ticket.last_message_time, Ticket.id)
 Index("ticket_tags_idx", Ticket.tags, postgresql_using="gin")
 Index("ticket_words_idx", Ticket.words, postgresql_using="gin")
 

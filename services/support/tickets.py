@@ -26,7 +26,7 @@ CHANGEABLE = ("subject", "state", "priority", "queue_id", "assignee_id", "tags",
 SETTLED = (TicketState.SOLVED, TicketState.CLOSED, TicketState.MERGED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Companion:
     """Somebody beside the requester."""
 

@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
+from sqlalchemy import Row
 
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
@@ -19,8 +20,8 @@ from services.support.watch import News
 MOST_CHARACTERS_OF_A_TAG = 50
 
 
-def ticket_to_proto(ticket: Ticket) -> pb.Ticket:
-    """A ticket."""
+def ticket_to_proto(ticket: Ticket | Row[Any]) -> pb.Ticket:
+    """A ticket, or a row with its fields."""
     return pb.Ticket(
         id=str(ticket.id),
         number=ticket.number,

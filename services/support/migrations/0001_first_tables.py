@@ -192,6 +192,15 @@ def upgrade() -> None:
     op.create_index(
         "ticket_unknown_idx", "ticket", ["id"], unique=False, postgresql_where=sa.text("requester_id IS NULL")
     )
+    op.create_index(
+        "ticket_urgency_idx", "ticket", [sa.literal_column("(4 - priority)"), "last_message_time", "id"], unique=False
+    )
+    op.create_index(
+        "ticket_queue_urgency_idx",
+        "ticket",
+        ["queue_id", "state", sa.literal_column("(4 - priority)"), "last_message_time", "id"],
+        unique=False,
+    )
     op.create_index("ticket_words_idx", "ticket", ["words"], unique=False, postgresql_using="gin")
     op.create_table(
         "presence",
@@ -371,6 +380,8 @@ def downgrade() -> None:
     op.drop_table("ticket_history")
     op.drop_table("presence")
     op.drop_index("ticket_words_idx", table_name="ticket", postgresql_using="gin")
+    op.drop_index("ticket_queue_urgency_idx", table_name="ticket")
+    op.drop_index("ticket_urgency_idx", table_name="ticket")
     op.drop_index("ticket_unknown_idx", table_name="ticket", postgresql_where=sa.text("requester_id IS NULL"))
     op.drop_index("ticket_tags_idx", table_name="ticket", postgresql_using="gin")
     op.drop_index("ticket_requester_idx", table_name="ticket")

@@ -57,7 +57,7 @@ class TicketsServicer(grpc_pb.TicketsServiceServicer):
             wanted = views.narrowed(session, request.view_id, request.filter, Order(request.order), caller())
             keys, fingerprint = ORDERS[wanted.order], f"tickets {wanted.filter}"
             rows, token = paginate(session, criteria.listed(wanted.filter), keys, request, fingerprint=fingerprint)
-            return pb.ListTicketsResponse(tickets=[ticket_to_proto(row) for (row,) in rows], next_page_token=token)
+            return pb.ListTicketsResponse(tickets=map(ticket_to_proto, rows), next_page_token=token)
 
     def UpdateTicket(self, request: pb.UpdateTicketRequest, context: Call) -> ticket_pb2.Ticket:
         ticket_id = parse_id(request.ticket.id, "ticket.id")
