@@ -218,6 +218,7 @@ def test_the_portal_speaks_the_persons_language_and_time(gateway: FlaskClient, d
         sign("portal", bytes(16) + b"\xff" * 9),
         sign("unsubscribe", bytes(16) + (2**33).to_bytes(8, "big")),
     ],
+    ids=["made up", "old", "empty", "short", "strange", "of another kind"],
 )
 def test_a_forged_or_old_link_offers_a_new_one(gateway: FlaskClient, desk: Desk, token: str) -> None:
     for page in (gateway.get(f"/t/{token}"), gateway.get(f"/t/{token}/{new_id()}")):
