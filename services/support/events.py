@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from chassis.service import Handler
 from denda.notifications.v1.events_pb2 import MessageChange, MessageReceived, MessagesChanged
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_VOICE
-from services.support import answers, calls_and_texts
+from services.support import answers, calls_and_texts, campaigns
 from services.support.answers import Fate
 from services.support.calls_and_texts import Word
 from services.support.clients import DELIVERY_STATES
@@ -23,11 +23,14 @@ def on_messages_changed(session: Session, events: Sequence[MessagesChanged]) -> 
 
 
 def on_message_received(session: Session, events: Sequence[MessageReceived]) -> None:
-    """Take what comes by SMS and telephone into tickets; mail comes by a way of its own."""
+    """Take what comes by SMS and telephone into tickets. Mail is in its ticket already, and its campaign is news."""
     for event in events:
         # A single word that was obeyed, such as STOP, asks for nothing more.
         if event.channel != CHANNEL_EMAIL and not event.keyword:
             calls_and_texts.receive(session, _word(event))
+    mails = [event for event in events if event.channel == CHANNEL_EMAIL and event.campaign_id]
+    if mails:
+        campaigns.learn(session, {UUID(event.id): UUID(event.campaign_id) for event in mails})
 
 
 def _fate(change: MessageChange) -> Fate:
