@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from chassis.settings import DENDA_ENVIRONMENT
@@ -20,6 +20,18 @@ class Settings(BaseSettings):
     support_sender: str = Field("Denda <support@denda.example>", description="From whom agents' answers by mail are.")
     reopen_days: int = Field(
         30, ge=0, description="Days after which an answer to a closed ticket opens a new one instead; 0: at once."
+    )
+    most_attachments: int = Field(100, ge=0, description="Files that are kept of one mail.")
+    attachment_bytes: int = Field(
+        25 * 1024 * 1024, ge=0, description="Bytes of a file that is kept; of a larger one only its name is."
+    )
+    imap_url: SecretStr = Field(
+        SecretStr(""),
+        description="Mailbox to fetch mail from, `imaps://user:password@host/INBOX`; empty: none is polled.",
+    )
+    imap_done: str = Field(
+        "",
+        description="Folder of the mailbox into which fetched mails are moved; empty: they stay, marked as seen.",
     )
 
 

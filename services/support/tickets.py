@@ -57,6 +57,21 @@ def open_ticket(session: Session, draft: Draft, actor: str, ticket_id: UUID | No
 
     Raises InvalidArgument for an unknown queue.
     """
+    ticket = drafted(draft, _queue(session, draft.queue_id), ticket_id)
+    add(session, [(ticket, actor)])
+    return ticket
+
+
+def add(session: Session, opened: Sequence[tuple[Ticket, str]]) -> None:
+    """Open tickets that were drafted, each with who opens it, in as many statements as one takes."""
+    session.add_all(ticket for ticket, _ in opened)
+    session.flush()
+    for ticket, actor in opened:
+        history.note_change(session, ticket, "created", actor)
+
+
+def drafted(draft: Draft, queue_id: UUID, ticket_id: UUID | None = None) -> Ticket:
+    """A new ticket in a queue, which `add` opens."""
     moment = now()
     ticket = Ticket(
         id=ticket_id or new_id(),
@@ -65,7 +80,7 @@ def open_ticket(session: Session, draft: Draft, actor: str, ticket_id: UUID | No
         state=int(TicketState.NEW),
         priority=int(draft.priority),
         source=int(draft.source),
-        queue_id=_queue(session, draft.queue_id),
+        queue_id=queue_id,
         assignee_id=draft.assignee_id,
         tags=list(draft.tags),
         requester_id=draft.requester_id,
@@ -81,9 +96,6 @@ def open_ticket(session: Session, draft: Draft, actor: str, ticket_id: UUID | No
         last_message_time=moment,
     )
     ticket.participants = _participants(draft.participants, ticket.requester_address)
-    session.add(ticket)
-    session.flush()
-    history.note_change(session, ticket, "created", actor)
     return ticket
 
 

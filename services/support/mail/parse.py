@@ -24,6 +24,7 @@ MOST_LINES = 1_000_000
 MOST_PARTS = 10_000
 MOST_BOUNDARIES = 100
 LIMITS = Limits()
+_MOST_HEADER = 100_000
 
 
 class _AsItCame(Compat32):
@@ -53,8 +54,10 @@ class Mail:
     reply_to: tuple[str, ...]
     # To and Cc, the first hundred.
     recipients: tuple[str, ...]
-    # Whatever address is in To, Cc and what the servers on its way noted: where to look for our own.
+    # Whatever address is in To and Cc.
     sent_to: tuple[str, ...]
+    # What servers noted on its way: addresses that it was sent to, which lead here.
+    delivered_to: tuple[str, ...]
     subject: str
     message_id: str
     in_reply_to: str
@@ -82,7 +85,8 @@ def parse(raw: bytes, limits: Limits = LIMITS) -> Mail:
         from_name=author[0][:MOST_NAME],
         reply_to=tuple(address for _, address in headers.addresses("reply-to") if address != author[1]),
         recipients=tuple(dict.fromkeys(a for name in ("to", "cc") for _, a in headers.addresses(name))),
-        sent_to=tuple(headers.mentioned((*_DELIVERED_TO, "to", "cc"))),
+        sent_to=tuple(headers.mentioned(("to", "cc"))),
+        delivered_to=tuple(headers.mentioned(_DELIVERED_TO)),
         subject=headers.get("subject", MOST_SUBJECT),
         message_id=headers.message_id(),
         in_reply_to=ids["in-reply-to"][0] if ids["in-reply-to"] else "",
@@ -93,6 +97,12 @@ def parse(raw: bytes, limits: Limits = LIMITS) -> Mail:
         headers=headers,
         message=message,
     )
+
+
+def header_of(raw: bytes) -> Headers:
+    """The header of a mail that cannot be read as a whole."""
+    head, _, _ = raw[:_MOST_HEADER].replace(b"\r\n", b"\n").partition(b"\n\n")
+    return Headers(email.message_from_bytes(head, policy=_POLICY))
 
 
 def _require_bounds(raw: bytes) -> None:
