@@ -30,7 +30,8 @@ _BY_ADDRESS = """
         SELECT (array_agg(owner.person_id))[1], count(*)
         FROM (SELECT DISTINCT a.person_id FROM address a
               WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 2) AS owner)
-    WHERE (SELECT true FROM address a WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 1)"""
+    WHERE (SELECT true FROM address a WHERE lower(a.value) = lower(s.{column}) AND a.kind = {kind} LIMIT 1)
+    RETURNING line, person_id, matches"""
 
 FIND_KNOWN = {
     "email": text(_BY_ADDRESS.format(column="email", kind=1)),
@@ -38,10 +39,9 @@ FIND_KNOWN = {
     "external_id": text("""
         UPDATE import_staged s SET (person_id, matches) = (
             SELECT p.id, 1 FROM person p WHERE p.external_id = s.external_id)
-        WHERE (SELECT true FROM person p WHERE p.external_id = s.external_id)"""),
+        WHERE (SELECT true FROM person p WHERE p.external_id = s.external_id)
+        RETURNING line, person_id, matches"""),
 }
-
-KNOWN = text("SELECT line, person_id, matches FROM import_staged WHERE person_id IS NOT NULL ORDER BY line")
 
 # Rows whose external id somebody else has, or which give up the one that their person has.
 EXTERNAL_IDS = text("""

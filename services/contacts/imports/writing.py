@@ -81,6 +81,8 @@ def _write_rounds(session: Session, plan: Plan, batch: Batch, counts: Counts, fa
         _create_fresh(session, plan, len(fresh), counts)
         created += [row.key for row in fresh] if plan.dry_run else []
         waiting = sorted([*later, *(row for row in rows if row.line in found.postponed)], key=attrgetter("line"))
+        if waiting:
+            session.execute(statements.CLEAR_STAGING)
     return created
 
 
@@ -100,8 +102,7 @@ def _first_of_each_key(rows: Sequence[Staged]) -> tuple[list[Staged], list[Stage
 
 
 def _stage(session: Session, rows: Sequence[Staged]) -> None:
-    """Bring rows into the staging table, which then holds nothing else."""
-    session.execute(statements.CLEAR_STAGING)
+    """Bring rows into the staging table, which is empty."""
     connection = session.connection().connection.driver_connection
     assert isinstance(connection, Connection)
     with connection.cursor() as cursor, cursor.copy(sql.SQL(statements.COPY_STAGED)) as copy:
@@ -111,8 +112,7 @@ def _stage(session: Session, rows: Sequence[Staged]) -> None:
 def _resolve(session: Session, plan: Plan, rows: Sequence[Staged], waiting: Sequence[int]) -> _Round:
     """Find who is there already, and which rows must wait for the next round or cannot be taken."""
     found, lines = _Round(), dict[UUID, int]()
-    session.execute(statements.FIND_KNOWN[plan.key])
-    for line, person_id, matches in session.execute(statements.KNOWN):
+    for line, person_id, matches in sorted(session.execute(statements.FIND_KNOWN[plan.key])):
         found.known[line] = person_id
         if matches > 1:
             reason = f"several people have this {plan.key}; import by another key"
