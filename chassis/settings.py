@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 DENDA_ENVIRONMENT = SettingsConfigDict(env_prefix="DENDA_", extra="ignore", populate_by_name=True)
@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     )
     bind: str = Field("127.0.0.1", description="Address that every server listens on.")
     port_offset: int = Field(
-        0, description="Added to every default port, to run a second installation beside the first."
+        0, ge=0, le=50_000, description="Added to every default port, to run a second installation beside the first."
     )
     address_template: str = Field(
         "127.0.0.1:{port}", description="Where services find each other; `{service}` and `{port}` are filled in."
@@ -55,6 +55,29 @@ class Settings(BaseSettings):
         500, ge=2, description="Most streams that each service's gRPC server keeps open; an open one has a thread."
     )
     shutdown_seconds: float = Field(25.0, gt=0, description="Most time a stop may take before work is abandoned.")
+
+    @field_validator("database_url")
+    @classmethod
+    def _of_postgresql(cls, url: str) -> str:
+        if url and not url.startswith(("postgresql://", "postgresql+psycopg://")):
+            raise ValueError("needs a URL that begins with postgresql://")
+        return url
+
+    @field_validator("public_url")
+    @classmethod
+    def _of_the_web(cls, url: str) -> str:
+        if url and not url.startswith(("https://", "http://")):
+            raise ValueError("needs a URL that begins with https://")
+        return url
+
+    @field_validator("address_template")
+    @classmethod
+    def _can_be_filled_in(cls, template: str) -> str:
+        try:
+            template.format(service="contacts", port=7101)
+        except (LookupError, ValueError):
+            raise ValueError("may have {service} and {port} in braces, and nothing else") from None
+        return template
 
 
 @cache

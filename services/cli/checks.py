@@ -4,6 +4,7 @@ import difflib
 import importlib
 import os
 import shutil
+import smtplib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any, Literal
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 from sqlalchemy import text
 
@@ -22,7 +24,7 @@ from services import PORTS, address, port
 from services.cli import installation, session
 from services.cli.catalogue import GATEWAY, GRPC_SERVICES, services_named
 from services.cli.dead_letters import queues
-from services.cli.failures import explained
+from services.cli.failures import explained, wrong_settings
 from services.cli.settings import CliSettings
 from services.cli.tokens import PASSWORD_VARIABLE
 from services.notifications.providers.choice import provider_of
@@ -47,20 +49,38 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def configuration() -> Iterator[Finding]:
-    """Every DENDA_ variable is a setting; misspelt ones would be ignored in silence."""
+    """Every DENDA_ variable is a setting, with a value that it can have; misspelt ones would be ignored in silence."""
     known = known_variables()
+    wrong = {line for kind in settings_classes() for line in problems_of(kind)}
+    for line in sorted(wrong):
+        yield Finding("bad", line, "docs/operations.md lists the settings.")
     unknown = sorted(name for name in os.environ if name.startswith("DENDA_") and name not in known)
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
         remedy = f"Did you mean {near[0]}?" if near else "docs/operations.md lists the settings."
         yield Finding("bad", f"{name} is no setting", remedy)
-    if not unknown:
+    if not unknown and not wrong:
         count = sum(1 for name in os.environ if name in known)
         yield Finding("good", f"{count} settings come from the environment, all others have their defaults")
 
 
+def problems_of(kind: type[BaseSettings]) -> list[str]:
+    """What is wrong with the values of these settings, one line each."""
+    try:
+        kind()
+    except ValidationError as error:
+        return wrong_settings(error)
+    return []
+
+
 def known_variables() -> set[str]:
     """The names of all settings in the environment."""
+    fields = {field for kind in settings_classes() for field in kind.model_fields}
+    return {f"DENDA_{field.upper()}" for field in fields} | {"AMQP_URL", PASSWORD_VARIABLE}
+
+
+def settings_classes() -> list[type[BaseSettings]]:
+    """The settings of the plumbing, of this command and of every service."""
     classes: list[type[BaseSettings]] = [Settings, CliSettings]
     for name in PORTS:
         try:
@@ -68,8 +88,7 @@ def known_variables() -> set[str]:
         except ModuleNotFoundError:
             continue
         classes += [kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, BaseSettings)]
-    fields = {field for kind in classes for field in kind.model_fields}
-    return {f"DENDA_{field.upper()}" for field in fields} | {"AMQP_URL", PASSWORD_VARIABLE}
+    return classes
 
 
 def disk() -> Iterator[Finding]:
@@ -160,8 +179,13 @@ def providers() -> Iterator[Finding]:
     """Whoever takes messages can be reached."""
     for channel in Channel:
         provider = provider_of(channel)
-        provider.check()
-        yield Finding("good", f"{channel.name.lower()}: {provider.name} answers")
+        try:
+            provider.check()
+        except (OSError, smtplib.SMTPException) as error:
+            remedy = f"Is it running? Check the settings that begin with DENDA_{provider.name.upper()}_."
+            yield Finding("bad", f"{channel.name.lower()}: {provider.name} does not answer: {error}", remedy)
+        else:
+            yield Finding("good", f"{channel.name.lower()}: {provider.name} answers")
 
 
 CHECKS: dict[str, Check] = {

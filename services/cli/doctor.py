@@ -3,7 +3,7 @@
 import click
 
 from services.cli import installation
-from services.cli.checks import CHECKS, Finding, findings
+from services.cli.checks import CHECKS, Finding, findings, problems_of, settings_classes
 from services.cli.screen import out
 
 MARKS = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]", "idle": "[dim]·[/]"}
@@ -16,8 +16,13 @@ def doctor() -> None:
     Each failure comes with its remedy; the exit code is 1 when there is one. It starts nothing but, where nobody runs
     it, the embedded database for as long as it looks.
     """
+    # Before the settings that are left open get their values, so that only those from outside are counted.
+    failed = _show("configuration")
+    if any(problems_of(kind) for kind in settings_classes()):
+        out.print("\nThe rest is looked at when these settings are right.")
+        raise click.exceptions.Exit(1)
     with installation.prepared():
-        failed = sum(_show(name) for name in CHECKS)
+        failed += sum(_show(name) for name in CHECKS if name != "configuration")
     if failed:
         out.print(f"\n{failed} to be put right.")
         raise click.exceptions.Exit(1)

@@ -84,13 +84,19 @@ def _broker_failed(error: Any) -> str:
     return f"The message broker cannot be reached ({str(error) or type(error).__name__}).\n{remedy}"
 
 
-def _settings_wrong(error: Any) -> str:
-    lines = ["The settings are wrong:"]
+def wrong_settings(error: ValidationError) -> list[str]:
+    """Each setting that has no possible value, and what would be one."""
+    lines: list[str] = []
     for problem in error.errors(include_url=False):
         name = str(problem["loc"][0]) if problem["loc"] else ""
         shown = name if name.isupper() else f"DENDA_{name.upper()}"
-        lines.append(f"  {shown}: {problem['msg']}")
-    return "\n".join([*lines, "docs/operations.md lists them all."])
+        lines.append(f"{shown}: {problem['msg'].removeprefix('Value error, ')}")
+    return lines
+
+
+def _settings_wrong(error: ValidationError) -> str:
+    lines = [f"  {line}" for line in wrong_settings(error)]
+    return "\n".join(["The settings are wrong:", *lines, "docs/operations.md lists them all."])
 
 
 def _system_failed(error: Any) -> str | None:

@@ -1,6 +1,7 @@
 """`denda token`: a short-lived token on standard output, for grpcurl, curl and scripts."""
 
 import click
+import grpc
 
 from chassis.client import DEADLINE, plain_channel
 from denda.identity.v1.tokens_service_pb2 import LogInRequest
@@ -32,7 +33,13 @@ def token(email: str | None, password: str | None) -> None:
     if email:
         secret = password or click.prompt("Password", hide_input=True, err=True)
         stub = TokensServiceStub(plain_channel(address("identity")))
-        text = stub.LogIn(LogInRequest(email=email, password=secret), timeout=DEADLINE).access_token
+        try:
+            text = stub.LogIn(LogInRequest(email=email, password=secret), timeout=DEADLINE).access_token
+        except grpc.RpcError as error:
+            # The usual remedy for a caller who is not known speaks of keys, and none was used.
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise click.ClickException(str(error.details())) from error
+            raise
     else:
         text = session.token_source()()
     out.print(text, markup=False)

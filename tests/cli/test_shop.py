@@ -60,6 +60,46 @@ def test_the_doctor_finds_all_well_and_tells_misspelt_settings(shop: Shop, denda
     assert "Did you mean DENDA_GRPC_THREADS?" in result.output
 
 
+def test_the_doctor_counts_the_settings_that_somebody_made(shop: Shop, denda: Denda) -> None:
+    assert f"✓ {len(shop.environment)} settings come from the environment" in denda("doctor", **shop.environment).output
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DENDA_SMTP_SECURITY", "maybe"),
+        ("DENDA_PORT_OFFSET", "99999"),
+        ("DENDA_ADDRESS_TEMPLATE", "{host}:{port}"),
+        ("DENDA_DATABASE_URL", "mysql://db.example/{service}"),
+        ("DENDA_PUBLIC_URL", "shop.example"),
+    ],
+)
+def test_the_doctor_names_a_setting_with_an_impossible_value_once(
+    shop: Shop, denda: Denda, name: str, value: str
+) -> None:
+    result = denda("doctor", **{**shop.environment, name: value})
+    assert result.exit_code == 1
+    assert result.output.count("✗") == 1
+    assert f"✗ {name}: " in result.output
+    assert "Error" not in result.output
+
+
+def test_the_doctor_says_which_settings_lead_to_a_relay_that_does_not_answer(shop: Shop, denda: Denda) -> None:
+    relay = {"DENDA_EMAIL_PROVIDER": "smtp", "DENDA_SMTP_PORT": "1"}
+    result = denda("doctor", **shop.environment, **relay)
+    assert result.exit_code == 1
+    assert "✗ email: smtp does not answer: [Errno 111] Connection refused" in result.output
+    assert "DENDA_SMTP_" in result.output
+    assert "sms: sandbox answers" in result.output
+
+
+def test_a_wrong_password_is_not_blamed_on_a_key(shop: Shop, denda: Denda) -> None:
+    result = denda("token", "--email", "nobody@shop.example", "--password", "guessed", **shop.environment)
+    assert result.exit_code == 1
+    assert "password is wrong" in result.output
+    assert "DENDA_API_KEY" not in result.output
+
+
 def test_a_file_is_imported_with_a_report_and_the_same_command_goes_on(
     shop: Shop, denda: Denda, tmp_path: Path
 ) -> None:
