@@ -2,7 +2,9 @@
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +52,7 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
     "Permissions-Policy": "interest-cohort=(), browsing-topics=()",
 }
+SECURE = {"Strict-Transport-Security": "max-age=31536000"}
 
 log = structlog.get_logger()
 HTTP_SECONDS = Histogram("denda_http_seconds", "Time that the gateway's answers took.", ["endpoint", "status"])
@@ -57,7 +60,7 @@ HTTP_SECONDS = Histogram("denda_http_seconds", "Time that the gateway's answers 
 
 def create_app() -> Flask:
     """The gateway as a WSGI application."""
-    app = Flask(__name__)
+    app = _Edge(__name__)
     app.config |= {"MAX_CONTENT_LENGTH": BODY_BYTES, "MAX_FORM_MEMORY_SIZE": BODY_BYTES, "MAX_FORM_PARTS": FORM_PARTS}
     app.jinja_env.trim_blocks = True
     public = (links, unsubscribe, preferences, help_form, portal_links, portal)
@@ -72,37 +75,70 @@ def create_app() -> Flask:
     app.register_error_handler(DendaError, _own_error)
     app.register_error_handler(grpc.RpcError, _service_error)
     app.register_error_handler(Exception, _defect)
+    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap it
     return app
+
+
+class _Edge(Flask):
+    """Flask without the question, five times a request, whether a function is asynchronous: none here is."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function as it is."""
+        return func
+
+
+def _with_headers(app: Callable[..., Any]) -> Callable[..., Any]:
+    """An application that adds HEADERS where an answer does not say otherwise."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
+            said = {name.lower() for name, _ in headers}
+            added = _headers(secure=public_url().startswith("https://"))
+            headers += [(name, value) for key, name, value in added if key not in said]
+            return start_response(status, headers, *failure)
+
+        return app(environ, start)
+
+    return answer
+
+
+@cache
+def _headers(*, secure: bool) -> list[tuple[str, str, str]]:
+    """HEADERS, each with its name in lower case before it."""
+    return [(name.lower(), name, value) for name, value in (HEADERS | (SECURE if secure else {})).items()]
 
 
 def _begin() -> None:
     # The id travels with every call to a service, and into the events that come of it.
-    g.request_id, g.started = _request_id(), time.perf_counter()
+    is_rest = request.path.startswith(REST)
+    request_id = _request_id() if is_rest else str(new_id())
+    g.request_id, g.started = request_id, time.perf_counter()
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    structlog.contextvars.bind_contextvars(request_id=request_id)
     # The server lets through what REST may need.
-    if not request.path.startswith(REST) and (request.content_length or 0) > BODY_BYTES:
+    if not is_rest and (request.content_length or 0) > BODY_BYTES:
         raise RequestEntityTooLarge
 
 
 def _request_id() -> str:
     """The id that a program gave its REST request, or a new one."""
-    said = request.headers.get("X-Request-Id", "")
-    return said if request.path.startswith(REST) and REQUEST_ID.fullmatch(said) else str(new_id())
+    said = request.environ.get("HTTP_X_REQUEST_ID", "")
+    return said if REQUEST_ID.fullmatch(said) else str(new_id())
 
 
 def _finish(response: Response) -> Response:
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
     if request.endpoint == "static":
         response.headers["Cache-Control"] = "public, max-age=3600"
-    if public_url().startswith("https://"):
-        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     if "request_id" in g:
         response.headers["X-Request-Id"] = g.request_id
         spent = time.perf_counter() - g.started
-        HTTP_SECONDS.labels(request.endpoint or "none", response.status_code).observe(spent)
+        _http_seconds(request.endpoint or "none", response.status_code).observe(spent)
     return response
+
+
+@cache
+def _http_seconds(endpoint: str, status: int) -> Histogram:
+    return HTTP_SECONDS.labels(endpoint, status)
 
 
 def _http_error(error: HTTPException) -> Any:
