@@ -5,7 +5,7 @@ One request, one event or one job is one transaction, opened at the door with
 rolls back when it raises; nothing else in the product commits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -85,8 +85,21 @@ class Database:
 
         Raises Unavailable when the database does not answer.
         """
-        try:
+        with self._answering():
             return self._reading.rows(statement, parameters)
+
+    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement with `%(name)s` that reads and whose best plan depends on the values.
+
+        Raises Unavailable when the database does not answer.
+        """
+        with self._answering():
+            return self._reading.planned(statement, parameters)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
         except psycopg.OperationalError as error:
             self.engine.dispose()
             raise Unavailable("The database does not answer; try again in a moment.") from error

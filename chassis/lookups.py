@@ -3,7 +3,7 @@
 A session with BEGIN and COMMIT takes ten times as long, and SQLAlchemy alone four times.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from json import JSONDecoder
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -36,6 +36,13 @@ class Lookups:
 
     def rows(self, statement: str, parameters: Sequence[str]) -> list[tuple[Any, ...]]:
         """The rows of a statement. Raises psycopg.Error, and Unavailable when no connection becomes free."""
+        return self._with_reader(lambda reader: reader.rows(statement, parameters))
+
+    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement with `%(name)s`, planned for these values alone. Raises as `rows` does."""
+        return self._with_reader(lambda reader: reader.planned(statement, parameters))
+
+    def _with_reader(self, read: Callable[["_Reader"], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
         try:
             self._places.get(timeout=PATIENCE)
         except Empty:
@@ -43,7 +50,7 @@ class Lookups:
         reader = None
         try:
             reader = self._reader()
-            return reader.rows(statement, parameters)
+            return read(reader)
         except psycopg.OperationalError:
             # A server that was restarted has ended all of them, so nobody else need find that out by failing.
             self.close()
@@ -81,6 +88,9 @@ class _Reader:
         self._require(result, ExecStatus.TUPLES_OK)
         self._typed.set_pgresult(result)
         return self._typed.load_rows(0, result.ntuples, tuple)
+
+    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        return self._connection.execute(statement.encode(), parameters, prepare=False).fetchall()
 
     def is_lost(self) -> bool:
         return self._connection.closed

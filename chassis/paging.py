@@ -58,39 +58,51 @@ def paginate(
     `fingerprint` is whatever else decides which rows there are (parent, filter): a token from another fingerprint or
     order raises InvalidArgument on page_token. A size of 0 means `default`; more than `most` means `most`.
     """
-    if request.page_size < 0:
-        raise InvalidArgument("page_size", "must not be negative")
-    size = min(request.page_size or default, most)
+    size = size_of(request, default, most)
     query = sha256(json.dumps([fingerprint, *map(str, keys)]).encode()).hexdigest()[:16]
     page = statement.order_by(None).order_by(*keys).limit(size + 1)
     if request.page_token:
-        page = page.where(_after(keys, _position(request.page_token, query)))
+        page = page.where(after(keys, _values(keys, position_in(request.page_token, query))))
     found = session.execute(page.add_columns(*map(_column, keys))).freeze()
     rows = found().columns(*range(len(statement.column_descriptions))).all()
     if len(rows) <= size:
         return list(rows), ""
     last = found().all()[size - 1][-len(keys) :]
-    return list(rows[:size]), sign(_PURPOSE, json.dumps([query, *last], default=str).encode())
+    return list(rows[:size]), token_of(query, last)
 
 
-def _after(keys: Sequence[Any], position: list[Any]) -> ColumnElement[bool]:
+def size_of(request: PageRequest, default: int = 50, most: int = 1000) -> int:
+    """How many rows a page has. Raises InvalidArgument for a negative number."""
+    if request.page_size < 0:
+        raise InvalidArgument("page_size", "must not be negative")
+    return min(request.page_size or default, most)
+
+
+def after(keys: Sequence[Any], position: Sequence[ColumnElement[Any]]) -> ColumnElement[bool]:
     """The rows behind a position, as a row-value comparison, which one index scan answers."""
-    columns = [_column(key) for key in keys]
     descending = {_is_descending(key) for key in keys}
     if len(descending) > 1:
         raise TypeError("the keys of a page are all ascending or all descending")
-    here = tuple_(
-        *(literal(_read(value, column), column.type) for value, column in zip(position, columns, strict=True))
-    )
-    return tuple_(*columns) < here if descending == {True} else tuple_(*columns) > here
+    columns = tuple_(*map(_column, keys))
+    return columns < tuple_(*position) if descending == {True} else columns > tuple_(*position)
 
 
-def _position(token: str, query: str) -> list[Any]:
+def token_of(query: str, position: Sequence[Any]) -> str:
+    """The token of the page behind a position."""
+    return sign(_PURPOSE, json.dumps([query, *position], default=str).encode())
+
+
+def position_in(token: str, query: str) -> list[Any]:
     """The keys of the last row of the page before. Raises InvalidArgument for the token of another query."""
     position: list[Any] = json.loads(verify(_PURPOSE, token, "page_token"))
     if position.pop(0) != query:
         raise InvalidArgument("page_token", "belongs to another list, filter or order; begin without a token")
     return position
+
+
+def _values(keys: Sequence[Any], position: Sequence[Any]) -> list[ColumnElement[Any]]:
+    columns = map(_column, keys)
+    return [literal(_read(value, column), column.type) for value, column in zip(position, columns, strict=True)]
 
 
 def _read(value: Any, column: Any) -> Any:

@@ -2,13 +2,10 @@
 
 from enum import IntEnum
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
-    JSON,
     ColumnElement,
     Dialect,
-    Select,
     SmallInteger,
     Text,
     TypeDecorator,
@@ -21,9 +18,8 @@ from sqlalchemy.orm import aliased
 from chassis.auth import caller
 from chassis.errors import InvalidArgument
 from chassis.filters import Field, Function, Schema, Type, parse, to_sql
-from services.support.models import URGENCY, Participant, Queue, Ticket, TicketMessage
+from services.support.models import URGENCY, Queue, Ticket, TicketMessage
 from services.support.states import Priority, Source, TicketState
-from services.support.tickets import Companion
 
 # PostgreSQL's own limit for a word of a search is 2,046 bytes.
 MOST_CHARACTERS_OF_A_WORD = 200
@@ -55,17 +51,6 @@ class _QueueName(TypeDecorator[str]):
 
         def __eq__(self, other: object) -> ColumnElement[bool]:  # type: ignore[override]  # SQLAlchemy's way
             return Ticket.queue_id == select(Queue.id).where(Queue.name == other).scalar_subquery()
-
-
-class _Companions(TypeDecorator[list[Companion]]):
-    """The participants of a ticket in one value."""
-
-    impl = JSON
-    cache_ok = True
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> list[Companion]:  # noqa: ARG002  # as above
-        """Sorted by address; an empty list where there are none."""
-        return sorted(Companion(address, UUID(person) if person else None) for address, person in value or ())
 
 
 def condition(filter_text: str) -> ColumnElement[bool]:
@@ -147,16 +132,3 @@ ORDERS: dict[Order, tuple[Any, ...]] = {
     Order.CREATED: (Ticket.id.desc(),),
     Order.PRIORITY: (URGENCY, Ticket.last_message_time, Ticket.id),
 }
-
-_COLUMNS = [column for column in Ticket.__table__.columns if column.name not in ("subject_key", "words")]
-_COMPANIONS = (
-    select(func.json_agg(func.json_build_array(Participant.address, Participant.person_id), type_=_Companions()))
-    .where(Participant.ticket_id == Ticket.id)
-    .correlate(Ticket)
-    .scalar_subquery()
-)
-
-
-def listed(filter_text: str) -> Select[Any]:
-    """The tickets of a list: rows with the fields of tickets, since objects take twice as long as the query."""
-    return select(*_COLUMNS, _COMPANIONS.label("participants")).where(condition(filter_text))

@@ -5,13 +5,13 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf.message import Message
-from sqlalchemy import Row
 
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
 from chassis.moments import timestamp
 from denda.support.v1 import inbound_pb2, queues_service_pb2, tickets_service_pb2, views_service_pb2
 from denda.support.v1 import ticket_pb2 as pb
+from services.support.lists import Listed
 from services.support.models import Attachment, HistoryEntry, InboundMail, Presence, Queue, Ticket, TicketMessage, View
 from services.support.states import Priority, Source
 from services.support.tickets import CHANGEABLE, Companion, Draft
@@ -20,8 +20,8 @@ from services.support.watch import News
 MOST_CHARACTERS_OF_A_TAG = 50
 
 
-def ticket_to_proto(ticket: Ticket | Row[Any]) -> pb.Ticket:
-    """A ticket, or a row with its fields."""
+def ticket_to_proto(ticket: Ticket | Listed) -> pb.Ticket:
+    """A ticket, or the row of a list with its fields."""
     return pb.Ticket(
         id=str(ticket.id),
         number=ticket.number,

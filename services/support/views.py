@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 from chassis.auth import Caller
 from chassis.clock import now
 from chassis.errors import Aborted, AlreadyExists, InvalidArgument, NotFound, PermissionDenied
-from chassis.ids import parse_id
 from chassis.paging import PageRequest, paginate
 from denda.options.v1.options_pb2 import ROLE_ADMIN
 from services.support import criteria
@@ -70,11 +69,9 @@ def remove(session: Session, view_id: UUID, who: Caller, etag: str = "") -> None
     session.flush()
 
 
-def narrowed(session: Session, view_id: str, filter_text: str, order: Order, who: Caller) -> Listing:
+def narrowed(session: Session, view_id: UUID, filter_text: str, order: Order, who: Caller) -> Listing:
     """A list as a view has it, narrowed by a filter of its own; an order that is set wins. Raises NotFound."""
-    if not view_id:
-        return Listing(filter_text, order)
-    view = get(session, parse_id(view_id, "view_id"), who)
+    view = get(session, view_id, who)
     # A list's own filter is checked alone first, so that what is wrong is told at its place in it.
     criteria.condition(filter_text)
     both = [f"({text})" for text in (view.filter, filter_text) if text.strip()]

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from chassis import requests
 from chassis.auth import caller
 from chassis.ids import parse_id
-from chassis.paging import paginate
 from chassis.server import Call
 from denda.support.v1 import ticket_pb2
 from denda.support.v1 import tickets_service_pb2 as pb
 from denda.support.v1 import tickets_service_pb2_grpc as grpc_pb
-from services.support import bulk, conversation, criteria, history, presence, tickets, views, watch
+from services.support import bulk, conversation, criteria, history, lists, presence, tickets, views, watch
 from services.support.conversation import Incoming
-from services.support.criteria import ORDERS, Order
+from services.support.criteria import Order
 from services.support.models import database
 from services.support.presence import Activity
 from services.support.requesters import requester_of
@@ -26,6 +25,7 @@ from services.support.translate import (
     text_from_proto,
     ticket_to_proto,
 )
+from services.support.views import Listing
 
 
 class TicketsServicer(grpc_pb.TicketsServiceServicer):
@@ -53,11 +53,8 @@ class TicketsServicer(grpc_pb.TicketsServiceServicer):
             return ticket_to_proto(tickets.get(session, parse_id(request.id)))
 
     def ListTickets(self, request: pb.ListTicketsRequest, context: Call) -> pb.ListTicketsResponse:
-        with database.transaction() as session:
-            wanted = views.narrowed(session, request.view_id, request.filter, Order(request.order), caller())
-            keys, fingerprint = ORDERS[wanted.order], f"tickets {wanted.filter}"
-            rows, token = paginate(session, criteria.listed(wanted.filter), keys, request, fingerprint=fingerprint)
-            return pb.ListTicketsResponse(tickets=map(ticket_to_proto, rows), next_page_token=token)
+        rows, token = lists.page(_listing(request, Order(request.order)), request, caller().subject)
+        return pb.ListTicketsResponse(tickets=map(ticket_to_proto, rows), next_page_token=token)
 
     def UpdateTicket(self, request: pb.UpdateTicketRequest, context: Call) -> ticket_pb2.Ticket:
         ticket_id = parse_id(request.ticket.id, "ticket.id")
@@ -95,11 +92,17 @@ class TicketsServicer(grpc_pb.TicketsServiceServicer):
             return pb.SetPresenceResponse(others=map(presence_to_proto, others))
 
     def WatchTickets(self, request: pb.WatchTicketsRequest, context: Call) -> Iterator[pb.WatchTicketsResponse]:
-        with database.transaction() as session:
-            wanted = views.narrowed(session, request.view_id, request.filter, Order.RECENT, caller())
+        wanted = _listing(request, Order.RECENT)
         has_list = bool(request.cursor) or not request.include_current
         watcher = watch.Watcher(criteria.condition(wanted.filter), has_list=has_list)
         if not context.add_callback(watcher.leave):
             return
         for news in watch.news(watcher, include_current=request.include_current, cursor=request.cursor):
             yield news_to_proto(news)
+
+
+def _listing(request: pb.ListTicketsRequest | pb.WatchTicketsRequest, order: Order) -> Listing:
+    if not request.view_id:
+        return Listing(request.filter, order)
+    with database.transaction() as session:
+        return views.narrowed(session, parse_id(request.view_id, "view_id"), request.filter, order, caller())
