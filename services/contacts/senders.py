@@ -40,6 +40,9 @@ class Resolved:
 # An address without regard to capital letters.
 _Key = tuple[AddressKind, str]
 
+# A plan made while there were few addresses would be kept while there are many, and read them all for each sender.
+_PLAN_BY_INDEX = text("SELECT set_config('enable_seqscan', 'off', true)")
+
 _OWNERS = text("""
     SELECT s.place, p.id, p.display_name, p.given_name, p.family_name, p.language
     FROM unnest(CAST(:kinds AS smallint[]), CAST(:values AS text[])) WITH ORDINALITY AS s (kind, value, place)
@@ -70,6 +73,7 @@ def resolve(session: Session, senders: Sequence[Sender]) -> list[Resolved]:
         errors.append("")
         # Two spellings of one address are one person, named as the first of them says.
         asked.setdefault((sender.kind, value.lower()), Sender(sender.kind, value, _name(sender)))
+    session.execute(_PLAN_BY_INDEX)
     found = _owners(session, asked)
     unknown = _without(asked, found)
     if unknown:

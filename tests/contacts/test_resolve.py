@@ -10,7 +10,8 @@ from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1.audience_service_pb2 import INELIGIBILITY_NO_CONSENT
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
 from denda.contacts.v1.person_pb2 import Address, Person
-from services.contacts.models import database
+from services.contacts import senders
+from services.contacts.models import AddressKind, database
 from tests.contacts.conftest import Contacts, counted_statements
 
 Sender = pb.ResolvePeopleRequest.Sender
@@ -90,14 +91,33 @@ def test_calls_that_meet_make_one_person_for_each_address(contacts: Contacts) ->
         assert session.scalar(text("SELECT count(*) FROM person")) == len(values)
 
 
-def test_five_hundred_senders_need_five_statements(contacts: Contacts) -> None:
+def test_five_hundred_senders_need_six_statements(contacts: Contacts) -> None:
     senders = [sender(f"new{number}@shop.example", f"Sender {number}") for number in range(500)]
     with counted_statements() as statements:
         assert all(one.created for one in resolve(contacts, *senders))
-    assert len(statements) == 5
+    assert len(statements) == 6
     with counted_statements() as statements:
         assert not any(one.created for one in resolve(contacts, *senders))
-    assert len(statements) == 1
+    assert len(statements) == 2
+
+
+def test_a_plan_for_few_people_is_not_kept_for_many(contacts: Contacts) -> None:
+    asked = [senders.Sender(AddressKind.EMAIL, f"new{number}@shop.example", "") for number in range(20)]
+    read = text("SELECT seq_tup_read FROM pg_stat_xact_user_tables WHERE relname = 'address'")
+    with database.transaction() as session:
+        senders.resolve(session, asked)
+        session.execute(text("ANALYZE address"))
+        for _ in range(10):
+            senders.resolve(session, asked)
+        # As after a large import that no statistics know of yet.
+        session.execute(text("INSERT INTO person (id) SELECT gen_random_uuid() FROM generate_series(1, 5000)"))
+        addresses = (
+            "INSERT INTO address (person_id, kind, value, position) SELECT id, 1, id || '@x.example', 1 FROM person"
+        )
+        session.execute(text(addresses))
+        before = session.scalar(read)
+        senders.resolve(session, asked)
+        assert session.scalar(read) == before
 
 
 def test_only_services_may_resolve(contacts: Contacts) -> None:
