@@ -102,6 +102,17 @@ def discard(session: Session, mail_id: UUID) -> InboundMail:
     return mail
 
 
+def quarantine(session: Session, mail_id: UUID, detail: str, *, from_address: str = "", subject: str = "") -> bool:
+    """Put a mail that waits to be read into quarantine; answers whether it did wait."""
+    mail = session.get(InboundMail, mail_id, with_for_update=True)
+    if mail is None or mail.state != InboundState.RECEIVED:
+        return False
+    mail.state, mail.detail, mail.leased_until = int(InboundState.QUARANTINED), detail, None
+    mail.from_address = from_address or mail.from_address
+    mail.subject = subject or mail.subject
+    return True
+
+
 def _quarantined(session: Session, mail_id: UUID) -> InboundMail:
     mail = session.get(InboundMail, mail_id, with_for_update=True)
     if mail is None:

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from chassis import requests
 from chassis.service import Loop
-from services.support import answers, presence, reading, recent, requesters
+from services.support import answers, imap, presence, reading, recent, requesters
 from services.support.models import database
 
 SOON = timedelta(milliseconds=250)
@@ -19,6 +19,7 @@ def forget() -> None:
 
 
 LOOPS = (
+    Loop("fetch-mail", imap.fetch, timedelta(seconds=10)),
     Loop("read-mail", reading.read_waiting, SOON),
     Loop("send-answers", answers.send_waiting, SOON),
     Loop("look-up-answers", answers.look_up_accepted, timedelta(seconds=5)),

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from chassis.clock import now
 from chassis.errors import Unavailable
-from services.support import clients, filing, threads
+from services.support import clients, filing, inbound, threads
 from services.support.clients import Known, Sender
 from services.support.filing import Letter
 from services.support.inbound import MAILS
@@ -28,7 +28,7 @@ from services.support.mail.parse import Unreadable, header_of, parse
 from services.support.mail.quoted import new_text
 from services.support.models import InboundMail, QueueAddress, database
 from services.support.settings import settings
-from services.support.states import InboundKind, InboundState
+from services.support.states import InboundKind
 
 BATCH = 50
 BATCH_BYTES = 32 * 1024 * 1024
@@ -187,17 +187,12 @@ def _passes(error: Exception) -> bool:
 def _commit(letters: Sequence[Letter], troubles: Sequence[Trouble]) -> None:
     with database.transaction() as session:
         accepted = filing.file(session, letters)
-        quarantined = [trouble for trouble in troubles if _quarantine(session, trouble)]
+        quarantined = [trouble for trouble in troubles if _put_aside(session, trouble)]
     MAILS.labels("accepted").inc(len(accepted))
     MAILS.labels("quarantined").inc(len(quarantined))
 
 
-def _quarantine(session: Session, trouble: Trouble) -> bool:
-    """Put a mail that still waits into quarantine; answers whether it did."""
-    row = session.get(InboundMail, trouble.id, with_for_update=True)
-    if row is None or row.state != InboundState.RECEIVED:
-        return False
-    row.state, row.detail, row.leased_until = int(InboundState.QUARANTINED), trouble.detail, None
-    row.from_address = trouble.from_address or row.from_address
-    row.subject = trouble.subject or row.subject
-    return True
+def _put_aside(session: Session, trouble: Trouble) -> bool:
+    return inbound.quarantine(
+        session, trouble.id, trouble.detail, from_address=trouble.from_address, subject=trouble.subject
+    )
