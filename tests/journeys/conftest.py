@@ -2,8 +2,8 @@
 
 import csv
 import io
-import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.request import HTTPRedirectHandler, Request, build_opener
@@ -22,11 +22,12 @@ from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services import address, public_url
 from services.gateway.service import EDGE
+from tests.kit.ports import free_offset
 from tests.kit.smtp import SmtpSink
 from tests.kit.tokens import a_token, trusting
 
 Stub = TypeVar("Stub")
-SERVICES = ("identity", "contacts", "campaigns", "notifications")
+SERVICES = ("identity", "contacts", "campaigns", "notifications", "support")
 CHUNK = 512 * 1024
 BROWSER = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
@@ -78,18 +79,31 @@ def shop(
     migrated: Callable[[str], Service], rabbitmq_url: str, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Shop]:
     """Everything runs, beside doors that other tests may have left open; mail goes to the sink, which keeps it."""
-    for name, value in {
-        "BUS_URL": rabbitmq_url,
-        "PORT_OFFSET": str(settings().port_offset + random.randrange(26_000, 30_000, 100)),
-        "EMAIL_PROVIDER": "smtp",
-        "SMTP_PORT": str(smtp_sink.port),
-        "LOG_LEVEL": "warning",
-    }.items():
+    smtp_sink.configure(keep=True)
+    _configure(monkeypatch, BUS_URL=rabbitmq_url, EMAIL_PROVIDER="smtp", SMTP_PORT=str(smtp_sink.port))
+    with _running([migrated(name) for name in SERVICES], rabbitmq_url):
+        yield Shop(smtp_sink)
+
+
+@pytest.fixture
+def sandbox_shop(
+    migrated: Callable[[str], Service], rabbitmq_url: str, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Shop]:
+    """The same with the sandbox, whose customers act quickly."""
+    _configure(monkeypatch, BUS_URL=rabbitmq_url, SANDBOX_DELAY="0.2")
+    with _running([migrated(name) for name in SERVICES], rabbitmq_url):
+        yield Shop(smtp_sink)
+
+
+def _configure(monkeypatch: pytest.MonkeyPatch, **environment: str) -> None:
+    for name, value in {"PORT_OFFSET": str(free_offset()), "LOG_LEVEL": "warning", **environment}.items():
         monkeypatch.setenv(f"DENDA_{name}", value)
     settings.cache_clear()
-    smtp_sink.configure(keep=True)
-    services = [migrated(name) for name in SERVICES]
+
+
+@contextmanager
+def _running(services: Sequence[Service], bus_url: str) -> Iterator[None]:
     keys = trusting(lambda: client.public_keys(address("identity")))
-    with running(services, connect(rabbitmq_url), keys, edges=[EDGE]):
-        yield Shop(smtp_sink)
+    with running(services, connect(bus_url), keys, edges=[EDGE]):
+        yield
     client.forget_channels()
