@@ -226,12 +226,14 @@ def _types_for(session: Session, fields: Mapping[str, Any]) -> Types:
 
 
 def _flush(session: Session, person: Person) -> None:
+    # Read before, since a person of a transaction that failed cannot be read any more.
+    external_id = person.external_id
     try:
         session.flush()
     except IntegrityError as error:
         if "person_external_id_key" not in str(error.orig):
             raise
-        raise AlreadyExists(f"Another person has the external_id {person.external_id!r}.") from None
+        raise AlreadyExists(f"Another person has the external_id {external_id!r}.") from None
 
 
 def _with_addresses(session: Session, found: Sequence[Person]) -> list[Known]:

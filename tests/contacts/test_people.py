@@ -174,11 +174,14 @@ def test_a_database_that_comes_back_is_used_again(contacts: Contacts) -> None:
 
 
 def test_an_external_id_is_unique_and_may_be_taken_away(contacts: Contacts) -> None:
-    first = contacts.a_person(external_id="K-1")
-    contacts.a_person()
+    first, second = contacts.a_person(external_id="K-1"), contacts.a_person()
     with refused() as refusal:
         contacts.a_person(external_id="K-1")
     assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
+    with refused() as refusal:
+        update(contacts, Person(id=second.id, external_id="K-1"), "external_id")
+    assert refusal.code is grpc.StatusCode.ALREADY_EXISTS
+    assert "K-1" in refusal.message
     update(contacts, Person(id=first.id), "external_id")
     assert contacts.a_person(external_id="K-1").external_id == "K-1"
 
