@@ -8,7 +8,9 @@ from services.notifications.states import Channel
 
 
 def comparable(channel: Channel, address: str) -> str:
-    """The form in which two spellings of one address are equal."""
+    """The form in which two spellings of one address are equal. Raises InvalidArgument for NUL, which nothing keeps."""
+    if "\0" in address:
+        raise InvalidArgument("address", "contains a NUL character")
     return address.strip().lower() if channel == Channel.EMAIL else address.strip().replace(" ", "")
 
 

@@ -87,6 +87,19 @@ def test_suppressing_is_idempotent_and_can_be_taken_back(doors: Doors) -> None:
     assert not stub.ListSuppressions(pb.ListSuppressionsRequest()).suppressions
 
 
+def test_an_address_with_a_nul_character_is_refused_where_addresses_are_looked_up(doors: Doors) -> None:
+    stub, odd = suppressions_stub(doors), "ane\0@customer.example"
+    for look_up in (
+        lambda: stub.ListSuppressions(pb.ListSuppressionsRequest(address=odd)),
+        lambda: stub.RemoveSuppression(pb.RemoveSuppressionRequest(channel=CHANNEL_EMAIL, address=odd)),
+        lambda: messages_stub(doors).ListSandboxMessages(messages.ListSandboxMessagesRequest(address=odd)),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            look_up()
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+        assert caught.value.details() == "address: contains a NUL character"
+
+
 def test_a_cap_counts_what_a_person_got_from_campaigns(doors: Doors, frozen_clock: FrozenClock) -> None:
     set_policy(doors, frequency_cap=2, cap_days=7)
     template = a_template(doors)
