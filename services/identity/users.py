@@ -79,7 +79,8 @@ def login_name(email: str) -> str:
     try:
         return normalised_email(email)
     except InvalidArgument:
-        return email.strip().lower()
+        # PostgreSQL cannot even compare a NUL.
+        return email.strip().lower().replace("\0", "\ufffd")
 
 
 def user_by_login_name(session: Session, name: str) -> User | None:

@@ -220,3 +220,7 @@ def test_an_outdated_hash_is_renewed_at_log_in(identity: Identity) -> None:
 )
 def test_the_place_of_a_call_is_its_network(peer: str, network: str) -> None:
     assert network_of(peer) == network
+
+
+def test_an_email_with_a_nul_character_is_as_wrong_as_any_other(identity: Identity) -> None:
+    assert refusal(identity, "admin\0@denda.example").code() is grpc.StatusCode.UNAUTHENTICATED
