@@ -52,6 +52,8 @@ OPTIONS = {
     "max_parallel_workers_per_gather": "0",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # Without the details of an error, which quote the values of the row: names and addresses of people.
+    "log_error_verbosity": "terse",
     "fsync": "on",
     "synchronous_commit": "on",
 }

@@ -4,22 +4,29 @@ Logs are structlog events; traces are OpenTelemetry and follow a request through
 """
 
 import logging
+import re
 import sys
 import threading
+import traceback
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.propagate import extract, inject
 from prometheus_client import Histogram, start_http_server
+from structlog.typing import ExcInfo
 
 from chassis.settings import settings
 
 tracer = trace.get_tracer("denda")
 _collecting = threading.Event()
+# The values may have lines of their own, so it ends where SQLAlchemy's or the traceback's own words begin again.
+_QUOTED_ROW = re.compile(
+    r"^DETAIL: .*?(?=^(?:CONTEXT: |\[SQL: |\n|The above |During handling )|\Z)", re.MULTILINE | re.DOTALL
+)
 
 RPC_SECONDS = Histogram(
     "denda_rpc_seconds",
@@ -66,7 +73,7 @@ def _configure_logs() -> None:
     level = getattr(logging, settings().log_level.upper())
     as_json = settings().log_format == "json"
     # Plain tracebacks: the pretty ones print local variables, and with them personal data.
-    console = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    console = structlog.dev.ConsoleRenderer(exception_formatter=_write_traceback)
     renderer: Any = structlog.processors.JSONRenderer() if as_json else console
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -74,7 +81,7 @@ def _configure_logs() -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if as_json:
-        shared.append(structlog.processors.format_exc_info)
+        shared.append(structlog.processors.ExceptionRenderer(traceback_of))
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -83,6 +90,15 @@ def _configure_logs() -> None:
     )
     # Libraries log through the standard library; their warnings matter, their chatter does not.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+
+
+def traceback_of(exc_info: ExcInfo) -> str:
+    """A traceback for the logs, without the details in which PostgreSQL quotes the row that it refused."""
+    return _QUOTED_ROW.sub("DETAIL: left out", "".join(traceback.format_exception(*exc_info)).rstrip())
+
+
+def _write_traceback(out: TextIO, exc_info: ExcInfo) -> None:
+    out.write("\n" + traceback_of(exc_info))
 
 
 def traceparent() -> str:
