@@ -122,24 +122,24 @@ def test_a_directory_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Path:
-    place = tmp_path / "small"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("a small disk cannot be mounted here: needs root with CAP_SYS_ADMIN")
-    return place
+def small_disk() -> Iterator[Path]:
+    # Not in pytest's own folder either.
+    with tempfile.TemporaryDirectory(prefix="denda-small-") as place:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", place], capture_output=True, check=False
+        )
+        if mounted.returncode:
+            pytest.skip("a small disk cannot be mounted here: needs root with CAP_SYS_ADMIN")
+        try:
+            yield Path(place)
+        finally:
+            subprocess.run(["umount", "-l", place], check=True)
 
 
 def test_a_full_disk_is_named(small_disk: Path) -> None:
-    try:
-        with pytest.raises(Unavailable, match="is full") as refused:
-            embedded.launch(small_disk / "data")
-        assert refused.value.reason == "DISK_FULL"
-    finally:
-        subprocess.run(["umount", "-l", small_disk], check=True)
+    with pytest.raises(Unavailable, match="is full") as refused:
+        embedded.launch(small_disk / "data")
+    assert refused.value.reason == "DISK_FULL"
 
 
 def test_secrets_are_made_once_and_are_the_owners_alone(tmp_path: Path) -> None:
