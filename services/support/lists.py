@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Text, Uuid, bindparam, cast, func, select
 
 from chassis.clock import now
 from chassis.paging import PageRequest, after, position_in, size_of, token_of
@@ -21,7 +21,12 @@ from services.support.tickets import Companion
 from services.support.views import Listing
 
 MOST_KEPT = 1_000
-_COLUMNS = [column for column in Ticket.__table__.columns if column.name not in ("subject_key", "words")]
+# Ids as texts, which is what becomes of them anyway: making objects of them takes as long as finding them.
+_COLUMNS = [
+    cast(column, Text).label(column.name) if isinstance(column.type, Uuid) else column
+    for column in Ticket.__table__.columns
+    if column.name not in ("subject_key", "words")
+]
 _PARTICIPANTS = (
     select(func.json_agg(func.json_build_array(Participant.address, Participant.person_id)))
     .where(Participant.ticket_id == Ticket.id)

@@ -13,7 +13,7 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from services.support import conversation, subjects, threads, tickets
+from services.support import conversation, merging, subjects, threads, tickets
 from services.support.mail.parse import Mail
 from services.support.models import Ticket, TicketMessage
 from services.support.states import MatchedBy, TicketState
@@ -133,8 +133,8 @@ def _by_header(session: Session, clues: Sequence[Clues]) -> dict[str, list[UUID]
     if wanted:
         # The index is over messages that have one, and the planner cannot know that none that is wanted is empty.
         named = TicketMessage.message_id_header.in_(wanted) & (TicketMessage.message_id_header != "")
-        for row in session.execute(select(TicketMessage.message_id_header, TicketMessage.ticket_id).where(named)):
-            found.setdefault(row.message_id_header, []).append(row.ticket_id)
+        for header, ticket_id in session.execute(select(TicketMessage.message_id_header, merging.HOME).where(named)):
+            found.setdefault(header, []).append(ticket_id)
     return found
 
 

@@ -20,6 +20,11 @@ from services.support import history, links, tickets
 from services.support.models import Merge, Participant, Ticket, TicketMessage
 from services.support.states import Author, DeliveryState, TicketState
 
+# The ticket of which a message is: where it would be if every merge were undone.
+HOME = func.coalesce(
+    select(Merge.ticket_id).where(Merge.id == TicketMessage.merge_ids[1]).correlate(TicketMessage).scalar_subquery(),
+    TicketMessage.ticket_id,
+)
 UNSETTLED = (TicketState.NEW, TicketState.OPEN)
 REOPENED = (TicketState.PENDING, TicketState.SOLVED, TicketState.CLOSED)
 

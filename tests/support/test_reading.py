@@ -359,6 +359,18 @@ def test_a_merged_tickets_mail_comes_to_the_survivor(postbox: Postbox, talk: Con
     assert postbox.support.messages(other.id)[-1].original_ticket_id == talk.ticket.id
 
 
+def test_an_answer_to_what_was_said_before_a_merge_goes_back_when_it_is_undone(
+    postbox: Postbox, talk: Conversation
+) -> None:
+    other = postbox.support.a_ticket()
+    postbox.support.merge(other.id, talk.ticket.id)
+    mail = postbox.take(postbox.writes("And now?", References=talk.first_header))
+    assert (mail.ticket_id, mail.matched_by) == (other.id, inbound_pb2.MATCHED_BY_REFERENCES)
+    postbox.support.unmerge(talk.ticket.id)
+    assert postbox.support.messages(talk.ticket.id)[-1].text == "And now?"
+    assert len(postbox.support.messages(other.id)) == 1
+
+
 def test_a_batch_takes_few_statements(postbox: Postbox) -> None:
     for raw in real_mails(40, seed=3):
         postbox.stub.IngestInbound(pb.IngestInboundRequest(raw=raw, recipients=[SUPPORT]))

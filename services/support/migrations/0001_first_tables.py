@@ -53,19 +53,17 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("mailbox_key != ''"),
     )
-    op.create_index("inbound_mail_sender_idx", "inbound_mail", ["from_address", "create_time"], unique=False)
-    op.create_index("inbound_mail_state_idx", "inbound_mail", ["state", "id"], unique=False)
-    op.create_index(op.f("inbound_mail_ticket_id_idx"), "inbound_mail", ["ticket_id"], unique=False)
-    op.create_index(
-        "inbound_mail_waiting_idx", "inbound_mail", ["id"], unique=False, postgresql_where=sa.text("state = 1")
-    )
+    op.create_index("inbound_mail_sender_idx", "inbound_mail", ["from_address", "create_time"])
+    op.create_index("inbound_mail_state_idx", "inbound_mail", ["state", "id"])
+    op.create_index(op.f("inbound_mail_ticket_id_idx"), "inbound_mail", ["ticket_id"])
+    op.create_index("inbound_mail_waiting_idx", "inbound_mail", ["id"], postgresql_where=sa.text("state = 1"))
     op.create_table(
         "inbox",
         sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("inbox_pkey")),
     )
-    op.create_index("inbox_received_at_idx", "inbox", ["received_at"], unique=False, postgresql_using="brin")
+    op.create_index("inbox_received_at_idx", "inbox", ["received_at"], postgresql_using="brin")
     op.create_table(
         "outbox",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -101,7 +99,7 @@ def upgrade() -> None:
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("kind", "request_id", name=op.f("request_pkey")),
     )
-    op.create_index(op.f("request_create_time_idx"), "request", ["create_time"], unique=False)
+    op.create_index(op.f("request_create_time_idx"), "request", ["create_time"])
     op.create_table(
         "ticket_change",
         sa.Column("seq", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -115,8 +113,8 @@ def upgrade() -> None:
         sa.Column("create_time", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("seq", name=op.f("ticket_change_pkey")),
     )
-    op.create_index(op.f("ticket_change_create_time_idx"), "ticket_change", ["create_time"], unique=False)
-    op.create_index("ticket_change_transaction_idx", "ticket_change", ["transaction", "seq"], unique=False)
+    op.create_index(op.f("ticket_change_create_time_idx"), "ticket_change", ["create_time"])
+    op.create_index("ticket_change_transaction_idx", "ticket_change", ["transaction", "seq"])
     op.create_table(
         "view",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -141,7 +139,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("address", name=op.f("queue_address_pkey")),
     )
-    op.create_index(op.f("queue_address_queue_id_idx"), "queue_address", ["queue_id"], unique=False)
+    op.create_index(op.f("queue_address_queue_id_idx"), "queue_address", ["queue_id"])
     op.create_table(
         "ticket",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -180,28 +178,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("ticket_pkey")),
         sa.UniqueConstraint("number", name=op.f("ticket_number_key")),
     )
-    op.create_index("ticket_address_idx", "ticket", ["requester_address", "last_message_time", "id"], unique=False)
-    op.create_index("ticket_assignee_idx", "ticket", ["assignee_id", "state", "last_message_time", "id"], unique=False)
-    op.create_index(op.f("ticket_merged_into_id_idx"), "ticket", ["merged_into_id"], unique=False)
-    op.create_index(
-        "ticket_queue_idx", "ticket", ["queue_id", "state", "assignee_id", "last_message_time", "id"], unique=False
-    )
-    op.create_index("ticket_recent_idx", "ticket", ["last_message_time", "id"], unique=False)
-    op.create_index("ticket_requester_idx", "ticket", ["requester_id", "last_message_time", "id"], unique=False)
-    op.create_index("ticket_tags_idx", "ticket", ["tags"], unique=False, postgresql_using="gin")
-    op.create_index(
-        "ticket_unknown_idx", "ticket", ["id"], unique=False, postgresql_where=sa.text("requester_id IS NULL")
-    )
-    op.create_index(
-        "ticket_urgency_idx", "ticket", [sa.literal_column("(4 - priority)"), "last_message_time", "id"], unique=False
-    )
-    op.create_index(
-        "ticket_queue_urgency_idx",
-        "ticket",
-        ["queue_id", "state", sa.literal_column("(4 - priority)"), "last_message_time", "id"],
-        unique=False,
-    )
-    op.create_index("ticket_words_idx", "ticket", ["words"], unique=False, postgresql_using="gin")
+    op.create_index("ticket_address_idx", "ticket", ["requester_address", "last_message_time", "id"])
+    op.create_index("ticket_assignee_idx", "ticket", ["assignee_id", "state", "last_message_time", "id"])
+    op.create_index(op.f("ticket_merged_into_id_idx"), "ticket", ["merged_into_id"])
+    op.create_index("ticket_queue_idx", "ticket", ["queue_id", "state", "assignee_id", "last_message_time", "id"])
+    op.create_index("ticket_recent_idx", "ticket", ["last_message_time", "id"])
+    op.create_index("ticket_requester_idx", "ticket", ["requester_id", "last_message_time", "id"])
+    op.create_index("ticket_tags_idx", "ticket", ["tags"], postgresql_using="gin")
+    op.create_index("ticket_unknown_idx", "ticket", ["id"], postgresql_where=sa.text("requester_id IS NULL"))
+    op.create_index("ticket_words_idx", "ticket", ["words"], postgresql_using="gin")
     op.create_table(
         "presence",
         sa.Column("ticket_id", sa.Uuid(), nullable=False),
@@ -239,7 +224,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("ticket_id", "other_id", name=op.f("ticket_link_pkey")),
     )
-    op.create_index(op.f("ticket_link_other_id_idx"), "ticket_link", ["other_id"], unique=False)
+    op.create_index(op.f("ticket_link_other_id_idx"), "ticket_link", ["other_id"])
     op.create_table(
         "ticket_merge",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -257,8 +242,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("ticket_merge_pkey")),
     )
-    op.create_index(op.f("ticket_merge_target_id_idx"), "ticket_merge", ["target_id"], unique=False)
-    op.create_index(op.f("ticket_merge_ticket_id_idx"), "ticket_merge", ["ticket_id"], unique=False)
+    op.create_index(op.f("ticket_merge_target_id_idx"), "ticket_merge", ["target_id"])
+    op.create_index(op.f("ticket_merge_ticket_id_idx"), "ticket_merge", ["ticket_id"])
     op.create_table(
         "ticket_message",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -298,28 +283,23 @@ def upgrade() -> None:
         "ticket_message_carried_idx",
         "ticket_message",
         ["message_id"],
-        unique=False,
         postgresql_where=sa.text("message_id IS NOT NULL"),
     )
     op.create_index(
         "ticket_message_header_idx",
         "ticket_message",
         ["message_id_header"],
-        unique=False,
         postgresql_where=sa.text("message_id_header != ''"),
     )
-    op.create_index(
-        "ticket_message_mentioned_idx", "ticket_message", ["mentioned_ids"], unique=False, postgresql_using="gin"
-    )
-    op.create_index("ticket_message_ticket_idx", "ticket_message", ["ticket_id", "create_time", "id"], unique=False)
+    op.create_index("ticket_message_mentioned_idx", "ticket_message", ["mentioned_ids"], postgresql_using="gin")
+    op.create_index("ticket_message_ticket_idx", "ticket_message", ["ticket_id", "create_time", "id"])
     op.create_index(
         "ticket_message_due_idx",
         "ticket_message",
         ["delivery_state", "id"],
-        unique=False,
         postgresql_where=sa.text("delivery_state IN (1, 2)"),
     )
-    op.create_index("ticket_message_words_idx", "ticket_message", ["words"], unique=False, postgresql_using="gin")
+    op.create_index("ticket_message_words_idx", "ticket_message", ["words"], postgresql_using="gin")
     op.create_table(
         "ticket_participant",
         sa.Column("ticket_id", sa.Uuid(), nullable=False),
@@ -349,7 +329,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("attachment_pkey")),
     )
-    op.create_index(op.f("attachment_ticket_message_id_idx"), "attachment", ["ticket_message_id"], unique=False)
+    op.create_index(op.f("attachment_ticket_message_id_idx"), "attachment", ["ticket_message_id"])
     op.execute("INSERT INTO queue (id, name, is_default) VALUES (gen_random_uuid(), 'Everything', true)")
     # ### end Alembic commands ###
 
@@ -380,8 +360,6 @@ def downgrade() -> None:
     op.drop_table("ticket_history")
     op.drop_table("presence")
     op.drop_index("ticket_words_idx", table_name="ticket", postgresql_using="gin")
-    op.drop_index("ticket_queue_urgency_idx", table_name="ticket")
-    op.drop_index("ticket_urgency_idx", table_name="ticket")
     op.drop_index("ticket_unknown_idx", table_name="ticket", postgresql_where=sa.text("requester_id IS NULL"))
     op.drop_index("ticket_tags_idx", table_name="ticket", postgresql_using="gin")
     op.drop_index("ticket_requester_idx", table_name="ticket")
