@@ -83,7 +83,7 @@ def test_the_page_shows_every_call_to_everybody(gateway: FlaskClient) -> None:
 @pytest.fixture
 def shell(serve: Serve) -> Iterator[str]:
     """Everything runs, with a little of everything in it; what to say to a shell first."""
-    serve("contacts", "campaigns", "notifications")
+    serve("contacts", "campaigns", "notifications", "support")
     edge = Gateway()
     edge.start()
     yield setting(public_url()).replace("$(.venv/bin/denda token)", a_token("admin"))
@@ -119,7 +119,7 @@ def test_the_examples_work_as_printed(shell: str) -> None:
             wrong[name] = (status, answer)
         if name == "CreateCampaign":
             _someone_in_it()
-    assert wrong == {}
+    assert wrong == {}, wrong
 
 
 def _someone_in_it() -> None:

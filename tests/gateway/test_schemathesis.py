@@ -27,7 +27,7 @@ Case = schemathesis.Case[Any]
 
 @pytest.fixture
 def send(serve: Serve) -> Callable[[Case], None]:
-    serve("contacts", "campaigns", "notifications")
+    serve("contacts", "campaigns", "notifications", "support")
     headers = {"Authorization": f"Bearer {a_token('admin')}"}
 
     def send(case: Case) -> None:
