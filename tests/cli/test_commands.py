@@ -45,7 +45,7 @@ def test_help_can_be_asked_for_everywhere(name: str, denda: Denda) -> None:
     ("arguments", "environment", "told"),
     [
         (["token"], {"DENDA_DATA_DIR": "/nonexistent"}, "no key to speak with"),
-        (["campaign", "list"], {"DENDA_SERVICE_KEY": "k", "DENDA_PORT_OFFSET": "51000"}, "Is Denda running"),
+        (["campaign", "list"], {"DENDA_SERVICE_KEY": "k", "DENDA_PORT_OFFSET": "50000"}, "Is Denda running"),
         (["migrate"], {**LOST, **KEYS}, "Is PostgreSQL running there"),
         (["migrate"], {"DENDA_DATABASE_URL": "no url at all", **KEYS}, "DENDA_DATABASE_URL"),
         (["migrate"], {"DENDA_DATABASE_URL": "postgresql://x@db.invalid/one", **KEYS}, "needs {service}"),
