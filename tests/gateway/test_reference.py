@@ -19,12 +19,16 @@ from services.gateway.reference.document import document
 from services.gateway.reference.examples import example, setting
 from services.gateway.rest.bindings import Binding, bindings
 from services.gateway.service import Gateway
+from services.support.models import InboundMail
+from services.support.models import database as support_database
+from services.support.states import InboundState
 from tests.gateway.conftest import Serve
 from tests.gateway.test_pages import Document
 from tests.kit.tokens import a_token
 
-# Nothing lists imports, and a made-up secret opens nothing.
+# Nothing lists imports or files, and a made-up secret opens nothing.
 REFUSED = {
+    "DownloadAttachment": 404,
     "GetImport": 404,
     "ListImportErrors": 404,
     "RefreshSession": 401,
@@ -119,7 +123,17 @@ def test_the_examples_work_as_printed(shell: str) -> None:
             wrong[name] = (status, answer)
         if name == "CreateCampaign":
             _someone_in_it()
+        if name == "CreateTicket":
+            said_in(shell, binding)
+            _two_in_quarantine()
     assert wrong == {}, wrong
+
+
+def _two_in_quarantine() -> None:
+    """Mails that nobody could read."""
+    with support_database.transaction() as session:
+        for _ in range(2):
+            session.add(InboundMail(id=new_id(), state=InboundState.QUARANTINED, size=4, raw=b"\0\0\0\0"))
 
 
 def _someone_in_it() -> None:

@@ -1,11 +1,11 @@
 """A call of curl for each method, which works as printed where TOKEN and `first` are set as the page says.
 
-Ids are looked up: of the place that a path names, or of the list of things that a field's name speaks of. Values are
-the examples that the contract's rules give, and what rules require otherwise.
+Ids are looked up: of the place that a path names, or of the list of things that a field's name speaks of, or where
+`FOUND` says. Values are the examples that the contract's rules give, and what rules require otherwise.
 """
 
 import json
-from collections.abc import Iterator
+import re
 from functools import cache
 from typing import Any
 
@@ -16,8 +16,23 @@ from services.gateway.rest.transcode import is_structure, query_fields
 
 # Stands in the JSON of a body where the shell is to look something up.
 LOOK_UP = "\N{LEFT WHITE SQUARE BRACKET}{}\N{RIGHT WHITE SQUARE BRACKET}"
+LOOK_UPS = re.compile(LOOK_UP.format("(.+?)"))
 # What a place in a path is called where nothing lists what could stand there.
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
+# What `first` is to be told for ids that are not those of any one thing in the list that a name speaks of.
+FOUND = {
+    "AddCustomerMessage.person_id": "tickets requesterId",
+    "BatchGetPeople.ids": "people",
+    "BatchUpdateTickets.ids": "tickets",
+    "DeleteQueue.id": "queues id 2",
+    "DiscardInbound.id": '"inbound?state=INBOUND_STATE_QUARANTINED"',
+    "LinkTickets.other_id": "tickets id 2",
+    "MergeTickets.ids": "tickets id 2",
+    "RetryInbound.id": '"inbound?state=INBOUND_STATE_QUARANTINED"',
+    "SplitTicket.message_ids": "tickets/$(first tickets)/messages",
+    "UnlinkTickets.other_id": "tickets id 2",
+    "UnmergeTicket.id": '"tickets?filter=state=%22MERGED%22"',
+}
 WELL_KNOWN = {"Timestamp": "2030-01-31T09:00:00Z", "Duration": "86400s", "FieldMask": "", "Struct": {}}
 
 
@@ -26,7 +41,7 @@ def setting(url: str) -> str:
     return (
         "TOKEN=$(.venv/bin/denda token)   # for calls of the role admin alone: denda token --email YOU\n"
         f'first() {{ curl -s -H "Authorization: Bearer $TOKEN" "{url}/v1/$1" '
-        '| grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | head -n 1 | cut -d \'"\' -f 4; }'
+        '| grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | sed -n "${3:-1}p" | cut -d \'"\' -f 4; }'
     )
 
 
@@ -58,12 +73,13 @@ def _place(binding: Binding, variable: str, before: str) -> str:
     field: Any = field_of(binding.rpc.descriptor.input_type, variable)
     if field.enum_type:
         return _name(field)
+    if f"{binding.rpc.descriptor.name}.{variable}" in FOUND:
+        return _shell(_look_up(field))
     collection = binding.template.partition("/{" + variable + "}")[0]
-    name = variable.rpartition(".")[2]
     if listed := next((one for one in bindings() if (one.verb, one.template) == ("GET", collection)), None):
         own = "" if "id" in _resource(listed).fields_by_name else f" {field.json_name}"
         return f"$(first {before.removeprefix('/v1/').rstrip('/')}{own})"
-    return _shell(_look_up(name)) or UNKNOWN
+    return _shell(_look_up(field)) or UNKNOWN
 
 
 def _query(binding: Binding) -> str:
@@ -72,11 +88,11 @@ def _query(binding: Binding) -> str:
     owner = next((field for _, field in query_fields(binding) if _names_a_thing(field)), None)
     for name, field in query_fields(binding):
         if field is owner:
-            said.append(f"{name}={_shell(_look_up(field.name))}")
+            said.append(f"{name}={_shell(_look_up(field))}")
         elif shown := examples(field):
             said.append(f"{name}={_escaped(str(shown[0]))}")
         elif field.is_repeated or is_required(field):
-            found = _look_up(field.name)
+            found = _look_up(field)
             said.append(f"{name}={_shell(found)}" if found else "")
         elif name == "pageSize":
             said.append("pageSize=2")
@@ -85,7 +101,7 @@ def _query(binding: Binding) -> str:
 
 def _names_a_thing(field: Any) -> bool:
     """Whether a field holds the id of something that is listed; alternatives do without it."""
-    return field.name.endswith("_id") and field.containing_oneof is None and bool(_look_up(field.name))
+    return field.name.endswith("_id") and field.containing_oneof is None and bool(_look_up(field))
 
 
 def _body(binding: Binding) -> str:
@@ -98,9 +114,7 @@ def _body(binding: Binding) -> str:
         inner = {name.removeprefix(f"{binding.body}.") for name in skipped}
         tree = _message(field.message_type, inner, partial=is_partial(binding))
     said = json.dumps(tree, ensure_ascii=False).replace("'", "'\\''")
-    for look_up in _look_ups():
-        said = said.replace(LOOK_UP.format(look_up), f"'{_shell(look_up)}'")
-    return said
+    return LOOK_UPS.sub(lambda found: f"'{_shell(found[1])}'", said)
 
 
 def _message(message: Any, skipped: set[str], *, partial: bool = False, depth: int = 0) -> dict[str, Any]:
@@ -121,7 +135,9 @@ def _is_wanted(field: Any) -> bool:
 
 
 def _holds_examples(field: Any, depth: int) -> bool:
-    return bool(is_structure(field) and depth < 3 and any(examples(inner) for inner in field.message_type.fields))
+    shown = is_structure(field) and any(examples(inner) for inner in field.message_type.fields)
+    masked = "update_mask" in field.containing_type.fields_by_name
+    return bool(shown and depth < 3 and not masked)
 
 
 def _field(field: Any, depth: int) -> Any:
@@ -139,7 +155,7 @@ def _value(field: Any, depth: int) -> Any:
         return WELL_KNOWN.get(field.message_type.name, {})
     known = keywords(rules_of(field).repeated.items if field.is_repeated else rules_of(field))
     if known.get("format") == "uuid":
-        found = _look_up(field.name)
+        found = _look_up(field)
         return LOOK_UP.format(found) if found else UNKNOWN
     if field.type == field.TYPE_STRING:
         return "x" * max(1, known.get("minLength", 1))
@@ -153,14 +169,11 @@ def _name(field: Any) -> str:
     return names[-1] if field.is_repeated else names[0]
 
 
-def _look_up(name: str) -> str:
-    """The list in which the thing is that a field's name speaks of: `people` for `person_id`; "" for none."""
-    thing = name.removesuffix("_ids").removesuffix("_id")
-    return _lists().get(thing, "people" if name == "ids" else "")
-
-
-def _look_ups() -> Iterator[str]:
-    return iter(set(_lists().values()))
+def _look_up(field: Any) -> str:
+    """What `first` is to be told to find the thing that a field speaks of: `people` for `person_id`; "" for none."""
+    call = field.containing_type.name.removesuffix("Request")
+    thing = field.name.removesuffix("_ids").removesuffix("_id")
+    return FOUND.get(f"{call}.{field.name}") or _lists().get(thing, "")
 
 
 def _shell(look_up: str) -> str:

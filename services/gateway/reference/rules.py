@@ -1,6 +1,7 @@
 """The rules of protovalidate on a field: as keywords of JSON Schema, and in words."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -58,7 +59,7 @@ def keywords(rules: Any) -> dict[str, Any]:
 
 
 def examples(field: FieldDescriptor) -> list[Any]:
-    """The values that the contract itself gives as examples."""
+    """The values that the contract itself gives as examples, as JSON has them."""
     rules = rules_of(field)
     kind = rules.WhichOneof("type")
     if kind == "repeated":
@@ -66,7 +67,8 @@ def examples(field: FieldDescriptor) -> list[Any]:
         kind = rules.WhichOneof("type")
     said = getattr(rules, kind) if kind else None
     # Enums are left out: buf's linter stumbles over their examples.
-    return list(said.example) if said is not None and hasattr(said, "example") and not field.enum_type else []
+    shown = list(said.example) if said is not None and hasattr(said, "example") and not field.enum_type else []
+    return [b64encode(one).decode() if isinstance(one, bytes) else one for one in shown]
 
 
 def enum_names(field: FieldDescriptor) -> list[str]:
