@@ -53,10 +53,12 @@ def _serve_gateway(roles: Sequence[Role]) -> None:
     with stoppable(), installation.with_keys():
         telemetry.configure(GATEWAY)
         (edge,) = edges_named([GATEWAY])
-        edge.start()
-        notes.print("Serving gateway as api.")
-        wait_for_signal()
-        edge.stop()
+        try:
+            edge.start()
+            notes.print("Serving gateway as api.")
+            wait_for_signal()
+        finally:
+            edge.stop()
 
 
 def key_ring() -> KeyRing:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -120,13 +121,28 @@ def _statuses(raw: socket.socket, count: int) -> list[bytes]:
     return re.findall(rb"HTTP/1.1 (\d{3}) ", heard)
 
 
-def test_alone_it_needs_neither_database_nor_bus(tmp_path: Path) -> None:
-    nothing = {"DENDA_DATABASE_URL": "", "DENDA_BUS_URL": "", "DENDA_DATA_DIR": str(tmp_path / "none")}
+@contextmanager
+def alone(**environment: str) -> Iterator[subprocess.Popen[str]]:
+    """The gateway as a process of its own that says that it serves."""
     command = [sys.executable, "-m", "services.cli", "serve", "gateway"]
-    with subprocess.Popen(command, env=os.environ | nothing, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert "Serving gateway" in process.stderr.readline()
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_alone_it_needs_neither_database_nor_bus(tmp_path: Path) -> None:
+    with alone(DENDA_DATABASE_URL="", DENDA_BUS_URL="", DENDA_DATA_DIR=str(tmp_path / "none")) as process:
         assert status_of("GET", "/readyz") == 200
         process.terminate()
-        assert process.wait() == 0
+        assert process.wait(30) == 0
     assert not (tmp_path / "none").exists()
+
+
+def test_it_can_be_stopped_the_moment_it_serves() -> None:
+    with alone() as process:
+        process.terminate()
+        assert process.wait(30) == 0
