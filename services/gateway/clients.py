@@ -151,8 +151,8 @@ def take_in(content: bytes, sender: str, recipients: Sequence[str]) -> str:
     if len(content) <= PIECE_BYTES:
         return stub.IngestInbound(first, timeout=MAIL_PATIENCE).id
     rest = (content[start : start + PIECE_BYTES] for start in range(PIECE_BYTES, len(content), PIECE_BYTES))
-    pieces = (inbound.IngestInboundRequest(raw=piece) for piece in rest)
-    return stub.StreamInbound(chain([first], pieces), timeout=MAIL_PATIENCE).id
+    pieces = (inbound.StreamInboundRequest(rest=piece) for piece in rest)
+    return stub.StreamInbound(chain([inbound.StreamInboundRequest(mail=first)], pieces), timeout=MAIL_PATIENCE).id
 
 
 def open_ticket(ticket: Ticket, text: str, request_id: str) -> Ticket:

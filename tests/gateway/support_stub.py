@@ -40,17 +40,17 @@ class SupportStub(InboundServiceServicer, QueuesServiceServicer):
         return queues_service_pb2.ListQueuesResponse(queues=[queue])
 
     def IngestInbound(self, request: pb.IngestInboundRequest, context: grpc.ServicerContext) -> inbound_pb2.InboundMail:
-        return self.StreamInbound(iter([request]), context)
+        return self.StreamInbound(iter([pb.StreamInboundRequest(mail=request)]), context)
 
     def StreamInbound(
-        self, requests: Iterator[pb.IngestInboundRequest], context: grpc.ServicerContext
+        self, requests: Iterator[pb.StreamInboundRequest], context: grpc.ServicerContext
     ) -> inbound_pb2.InboundMail:
         whole = pb.IngestInboundRequest()
         raw = b""
         for piece in requests:
             self.pieces += 1
-            raw += piece.raw
-            whole.MergeFrom(piece)
+            raw += piece.mail.raw + piece.rest
+            whole.MergeFrom(piece.mail)
         whole.raw = raw
         self.waiting += 1
         self._answer_if_here(context)

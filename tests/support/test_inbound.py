@@ -42,10 +42,11 @@ def counted(state: str) -> float:
     return float(MAILS.labels(state)._value.get())
 
 
-def pieces(raw: bytes, size: int) -> Iterator[pb.IngestInboundRequest]:
-    for start in range(0, len(raw), size):
-        first = {"source": "smtp", "mailbox": "inbound.denda.example"} if not start else {}
-        yield pb.IngestInboundRequest(raw=raw[start : start + size], **first)
+def pieces(raw: bytes, size: int) -> Iterator[pb.StreamInboundRequest]:
+    first = pb.IngestInboundRequest(raw=raw[:size], source="smtp", mailbox="inbound.denda.example")
+    yield pb.StreamInboundRequest(mail=first)
+    for start in range(size, len(raw), size):
+        yield pb.StreamInboundRequest(rest=raw[start : start + size])
 
 
 def downloaded(stub: InboundServiceStub, mail_id: str) -> bytes:

@@ -28,12 +28,12 @@ class InboundServicer(grpc_pb.InboundServiceServicer):
         return _keep(request, request.raw)
 
     def StreamInbound(
-        self, request_iterator: Iterator[pb.IngestInboundRequest], context: Call
+        self, request_iterator: Iterator[pb.StreamInboundRequest], context: Call
     ) -> inbound_pb2.InboundMail:
         first, content = None, bytearray()
         for request in request_iterator:
-            first = first or request
-            content += request.raw
+            first = first or request.mail
+            content += request.mail.raw + request.rest
             if len(content) > MOST_BYTES:
                 raise ResourceExhausted("The mail is over 50 MiB.", reason="TOO_LARGE")
         if first is None:
