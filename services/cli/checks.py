@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from chassis import clock, migrations
 from chassis.client import plain_channel, public_keys
+from chassis.errors import Unavailable
 from chassis.settings import Settings, settings
 from services import PORTS, address, port
 from services.cli import installation, session
@@ -29,6 +30,7 @@ from services.cli.settings import CliSettings
 from services.cli.tokens import PASSWORD_VARIABLE
 from services.notifications.providers.choice import provider_of
 from services.notifications.states import Channel
+from services.support import imap
 
 LEAST_POSTGRES = 150_000
 LEAST_DISK = 1024**3
@@ -188,12 +190,24 @@ def providers() -> Iterator[Finding]:
             yield Finding("good", f"{channel.name.lower()}: {provider.name} answers")
 
 
+def mailbox() -> Iterator[Finding]:
+    """The mailbox that is polled for mail can be opened."""
+    try:
+        name = imap.look()
+    except Unavailable as error:
+        yield Finding("bad", error.message, "Check DENDA_IMAP_URL: server, user, password and folder.")
+        return
+    told = f"{name} can be opened" if name else "none is polled; DENDA_IMAP_URL would name one"
+    yield Finding("good" if name else "idle", told)
+
+
 CHECKS: dict[str, Check] = {
     "configuration": configuration,
     "disk": disk,
     "databases": databases,
     "bus": broker,
     "providers": providers,
+    "mailbox": mailbox,
     "ports": ports,
     "identity": identity,
 }

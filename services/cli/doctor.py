@@ -11,7 +11,7 @@ MARKS = {"good": "[green]✓[/]", "warning": "[yellow]![/]", "bad": "[red]✗[/]
 
 @click.command(short_help="Say whether all is well, and what to do where it is not.")
 def doctor() -> None:
-    """Check configuration, disk, databases, migrations, clocks, bus, providers, ports and identity.
+    """Check configuration, disk, databases, migrations, clocks, bus, providers, mailbox, ports and identity.
 
     Each failure comes with its remedy; the exit code is 1 when there is one. It starts nothing but, where nobody runs
     it, the embedded database for as long as it looks.

@@ -10,6 +10,7 @@ from services import address, public_url
 from services.cli.catalogue import GRPC_SERVICES
 from services.cli.demo.names import made_up
 from services.cli.screen import out
+from services.gateway.settings import gateway_settings
 from services.identity.settings import identity_settings
 
 
@@ -17,7 +18,10 @@ def show_addresses(password: str | None) -> None:
     """Where everything is, and the new administrator's password where there is one."""
     places = {
         "HTTP": public_url(),
+        "reference of REST": f"{public_url()}/docs",
         "sent messages": f"{public_url()}/sandbox",
+        "form for customers": f"{public_url()}/help",
+        "mail from customers": _mail_door(),
         **{f"gRPC {name}": address(name) for name in GRPC_SERVICES},
     }
     out.print("\n[bold]Denda runs.[/] Ctrl-C stops it.\n")
@@ -60,6 +64,12 @@ def _explanations(denda: str) -> list[str]:
     """Two people of the demo: one who allows email, and one who does not."""
     people = (made_up(2).email, made_up(4).email)
     return [f"{denda} campaign explain 'Letter to everybody' {email}" for email in people]
+
+
+def _mail_door() -> str:
+    edge = gateway_settings()
+    port = edge.smtp_in_port + settings().port_offset
+    return f"{settings().bind}:{port} (SMTP), to anything@{edge.inbound_domain}" if edge.smtp_in_port else "no port"
 
 
 def _database() -> str:

@@ -85,6 +85,15 @@ def fetch() -> bool:
     return len(waiting) > BATCH
 
 
+def look() -> str:
+    """Whose the mailbox of the settings is, which can be opened; "" where none is polled. Raises Unavailable."""
+    url = settings().imap_url.get_secret_value()
+    if not url:
+        return ""
+    with _open(urlsplit(url)) as mailbox:
+        return mailbox.name
+
+
 def _fetch(mailbox: Mailbox, uid: int, size: int) -> None:
     """Keep a mail, and change the mailbox when it is kept. One that is too large stays there, and is known of."""
     too_large = size > MOST_BYTES

@@ -93,6 +93,15 @@ def test_the_doctor_says_which_settings_lead_to_a_relay_that_does_not_answer(sho
     assert "sms: sandbox answers" in result.output
 
 
+def test_the_doctor_looks_into_the_mailbox_that_is_polled(shop: Shop, denda: Denda) -> None:
+    assert "none is polled" in denda("doctor", **shop.environment).output
+    result = denda("doctor", **shop.environment, DENDA_IMAP_URL="imap://ane:secret@127.0.0.1:1/INBOX")
+    assert result.exit_code == 1
+    assert "✗ The mailbox at 127.0.0.1 does not answer" in result.output
+    assert "Check DENDA_IMAP_URL" in result.output
+    assert "secret" not in result.output
+
+
 def test_a_wrong_password_is_not_blamed_on_a_key(shop: Shop, denda: Denda) -> None:
     result = denda("token", "--email", "nobody@shop.example", "--password", "guessed", **shop.environment)
     assert result.exit_code == 1
