@@ -24,6 +24,8 @@ class Sender(NamedTuple):
     kind: AddressKind
     value: str
     display_name: str
+    # Did not write: nobody is created for the address.
+    only_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ class Resolved:
 
 # An address without regard to capital letters.
 _Key = tuple[AddressKind, str]
+
+_NOBODY = Sender(AddressKind.EMAIL, "", "", only_known=True)
+_NOT_THERE = Resolved(error="nobody has this address")
 
 # A plan made while there were few addresses would be kept while there are many, and read them all for each sender.
 _PLAN_BY_INDEX = text("SELECT set_config('enable_seqscan', 'off', true)")
@@ -59,7 +64,7 @@ _LOCK = text("""
 
 
 def resolve(session: Session, senders: Sequence[Sender]) -> list[Resolved]:
-    """The people behind these addresses, in their order; who is unknown is created, without any consent."""
+    """The people behind these addresses, in their order; who wrote and is unknown is created, without any consent."""
     keys, errors = list[_Key | None](), list[str]()
     asked = dict[_Key, Sender]()
     for sender in senders:
@@ -71,16 +76,19 @@ def resolve(session: Session, senders: Sequence[Sender]) -> list[Resolved]:
             continue
         keys.append((sender.kind, value.lower()))
         errors.append("")
-        # Two spellings of one address are one person, named as the first of them says.
-        asked.setdefault((sender.kind, value.lower()), Sender(sender.kind, value, _name(sender)))
+        # Two spellings of one address are one person, named as the first of them who wrote says.
+        if asked.get(key := (sender.kind, value.lower()), _NOBODY).only_known:
+            asked[key] = Sender(sender.kind, value, _name(sender), sender.only_known)
     session.execute(_PLAN_BY_INDEX)
     found = _owners(session, asked)
-    unknown = _without(asked, found)
+    unknown = {key: sender for key, sender in _without(asked, found).items() if not sender.only_known}
     if unknown:
         session.execute(_LOCK, {"values": [sender.value for sender in unknown.values()]})
         found |= _owners(session, unknown)
         found |= _created(session, _without(unknown, found))
-    return [found[key] if key else Resolved(error=error) for key, error in zip(keys, errors, strict=True)]
+    return [
+        found.get(key, _NOT_THERE) if key else Resolved(error=error) for key, error in zip(keys, errors, strict=True)
+    ]
 
 
 def _owners(session: Session, asked: dict[_Key, Sender]) -> dict[_Key, Resolved]:

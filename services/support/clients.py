@@ -29,10 +29,11 @@ DELIVERY_STATES = {
 
 @dataclass(frozen=True)
 class Sender:
-    """Who wrote, as far as the message tells."""
+    """Who wrote, as far as the message tells, or who is to be found where somebody knows them."""
 
     address: str
     name: str = ""
+    only_known: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ class Letter:
 
 
 def resolve(senders: Sequence[Sender]) -> list[Known | None]:
-    """The people behind addresses, created where nobody knows them; None for what cannot be an address.
+    """The people behind addresses, created where nobody knows those who wrote; None where there is none.
 
     At most 500. Raises Unavailable when contacts does not answer.
     """
     request = people.ResolvePeopleRequest()
     for sender in senders:
         kind = Address.KIND_EMAIL if "@" in sender.address else Address.KIND_PHONE
-        request.senders.add(kind=kind, value=sender.address, display_name=sender.name)
+        request.senders.add(kind=kind, value=sender.address, display_name=sender.name, only_known=sender.only_known)
     try:
         answer = PeopleServiceStub(channel("contacts")).ResolvePeople(request)
     except grpc.RpcError as error:

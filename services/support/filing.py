@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from chassis.moments import timestamp
 from chassis.outbox import record_all
 from denda.support.v1.events_pb2 import MailAccepted
-from services.support import answers, conversation, threads, tickets
+from services.support import answers, conversation, requesters, threads, tickets
 from services.support.conversation import Incoming
 from services.support.mail.bounces import Bounce
 from services.support.mail.parse import Mail
@@ -78,6 +78,7 @@ def file(session: Session, letters: Sequence[Letter]) -> list[UUID]:
     for place in places:
         row = rows[place.letter.id]
         row.ticket_id, row.matched_by = place.ticket.id, int(place.match.by)
+    requesters.note_written(session, [(one.ticket.id, one.letter.author) for one in places if not one.is_new])
     tickets.announce(session, list({place.ticket.id: place.ticket for place in places}.values()))
     for letter in letters:
         _learn_of_bounce(session, letter, rows[letter.id])

@@ -141,6 +141,15 @@ class Participant(Base):
     ticket_id: Mapped[UUID] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), primary_key=True)
     address: Mapped[str] = mapped_column(primary_key=True)
     person_id: Mapped[UUID | None]
+    # Contacts was asked whose address it is.
+    looked_up: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+Index(
+    "ticket_participant_unknown_idx",
+    Participant.ticket_id,
+    postgresql_where=text("person_id IS NULL AND NOT looked_up"),
+)
 
 
 class TicketMessage(Base):

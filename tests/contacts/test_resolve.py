@@ -55,6 +55,17 @@ def test_two_spellings_in_one_call_are_one_person(contacts: Contacts) -> None:
     assert first.display_name == "Jon"
 
 
+def test_who_did_not_write_is_found_and_not_created(contacts: Contacts) -> None:
+    ane = contacts.a_person("ane@shop.example", given_name="Ane")
+    copies = [Sender(kind=Address.KIND_EMAIL, value=f"{name}@shop.example", only_known=True) for name in ("ane", "jon")]
+    known, stranger = resolve(contacts, *copies)
+    assert known.person_id == ane.id
+    assert stranger == Resolved(error="nobody has this address")
+    named, wrote = resolve(contacts, copies[1], sender("jon@shop.example", "Jon"))
+    assert named == wrote
+    assert (wrote.created, wrote.display_name) == (True, "Jon")
+
+
 def test_an_address_in_place_of_a_name_is_no_name(contacts: Contacts) -> None:
     (found,) = resolve(contacts, sender("jon@shop.example", "JON@shop.example"))
     assert person_of(contacts, found).display_name == ""

@@ -62,7 +62,7 @@ class PeopleServicer(grpc_pb.PeopleServiceServicer):
             return pb.ListAttributesResponse(attributes=map(definition_to_proto, found))
 
     def ResolvePeople(self, request: pb.ResolvePeopleRequest, context: Call) -> pb.ResolvePeopleResponse:
-        asked = [Sender(AddressKind(one.kind), one.value, one.display_name) for one in request.senders]
+        asked = [Sender(AddressKind(one.kind), one.value, one.display_name, one.only_known) for one in request.senders]
         with database.transaction() as session:
             found = senders.resolve(session, asked)
             return pb.ResolvePeopleResponse(people=map(resolved_to_proto, found))
