@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from flask.testing import FlaskClient
 
+from chassis import client
 from chassis.clock import now
 from chassis.ids import new_id
 from chassis.settings import settings
@@ -131,6 +132,8 @@ def support_stub(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Iterator[Supp
     serve()
     stub = SupportStub()  # type: ignore[abstract]
     monkeypatch.setitem(PORTS, "support", stub.port - settings().port_offset)
+    # An earlier one may have had this port, and a channel to it that rests now.
+    client.forget_channels()
     yield stub
     stub.close()
 
