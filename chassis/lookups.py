@@ -81,6 +81,7 @@ class _Reader:
         set_json_loads(_json, connection)
         self._typed = Transformer(connection)
         self._prepared: dict[str, bytes] = {}
+        self._plans_anew = False
 
     def rows(self, statement: str, parameters: Sequence[str]) -> list[tuple[Any, ...]]:
         name = self._prepared.get(statement) or self._prepare(statement)
@@ -90,7 +91,10 @@ class _Reader:
         return self._typed.load_rows(0, result.ntuples, tuple)
 
     def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        return self._connection.execute(statement.encode(), parameters, prepare=False).fetchall()
+        if not self._plans_anew:
+            self._connection.execute("SET plan_cache_mode = force_custom_plan")
+            self._plans_anew = True
+        return self._connection.execute(statement.encode(), parameters, prepare=True).fetchall()
 
     def is_lost(self) -> bool:
         return self._connection.closed

@@ -134,7 +134,7 @@ def speak(session: Session, channel: Channel, from_address: str, words: str, req
         text=words,
         time=now(),
     )
-    inbound.receive(session, spoken)
+    inbound.receive(session, [spoken])
     return spoken.id
 
 
@@ -143,7 +143,7 @@ def _report(session: Session, acts: Sequence[tuple[SandboxMessage, str]]) -> Non
     receipts.receive(session, [_notice(message, Kind(deed)) for message, deed in acts if deed in kinds])
     for message, deed in acts:
         if deed in ("reply", "stop") and message.channel != Channel.EMAIL:
-            inbound.receive(session, _answer(message, stop=deed == "stop"))
+            inbound.receive(session, [_answer(message, stop=deed == "stop")])
 
 
 def _notice(message: SandboxMessage, kind: Kind) -> Notice:

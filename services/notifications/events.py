@@ -84,9 +84,7 @@ def on_person_deleted(session: Session, events: Sequence[PersonDeleted]) -> None
 
 def on_mail_accepted(session: Session, events: Sequence[MailAccepted]) -> None:
     """Take in what people write by mail, and what a bounce says of a message. Other machines say nothing to us."""
-    for event in events:
-        if event.kind == INBOUND_KIND_PERSONAL:
-            receive(session, _written(event))
+    receive(session, [_written(event) for event in events if event.kind == INBOUND_KIND_PERSONAL])
     take_bounces(session, [_bounce(event) for event in events if event.kind == INBOUND_KIND_BOUNCE])
 
 

@@ -11,17 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from chassis.outbox import record
+from chassis.outbox import record_all
 from denda.notifications.v1.events_pb2 import MessageReceived
 from services.notifications import keywords, receipts
 from services.notifications.addresses import comparable
 from services.notifications.keywords import Wish
-from services.notifications.messages import message_named
-from services.notifications.models import InboundMessage, Message
+from services.notifications.messages import messages_named
+from services.notifications.models import Message
 from services.notifications.receipts import Kind, Notice
 from services.notifications.states import Channel, State
 from services.notifications.statuses import refuses_address
@@ -29,6 +28,15 @@ from services.notifications.suppressions import Reason, remove_suppression, supp
 
 MOST_TEXT = 100_000
 MOST_DETAIL = 1_000
+
+
+_KEEP = text("""
+    INSERT INTO inbound_message (id, channel, from_address, to_address, subject, text, in_reply_to_message_id,
+        person_id, time)
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:channels AS smallint[]), CAST(:senders AS text[]),
+        CAST(:recipients AS text[]), CAST(:subjects AS text[]), CAST(:texts AS text[]), CAST(:answered AS uuid[]),
+        CAST(:people AS uuid[]), CAST(:times AS timestamptz[]))
+    ON CONFLICT DO NOTHING RETURNING id""")
 
 
 @dataclass(frozen=True)
@@ -59,31 +67,40 @@ class Bounce:
     time: datetime
 
 
-def receive(session: Session, inbound: Inbound) -> None:
-    """Take a message in, once. Records MessageReceived."""
-    answered = _answered(session, inbound)
-    person_id = inbound.person_id or (answered.person_id if answered else None)
-    new = session.scalar(
-        insert(InboundMessage)
-        .values(
-            id=inbound.id,
-            channel=int(inbound.channel),
-            from_address=inbound.from_address,
-            to_address=inbound.to_address,
-            subject=_storable(inbound.subject),
-            text=_storable(inbound.text)[:MOST_TEXT],
-            in_reply_to_message_id=answered.id if answered else None,
-            person_id=person_id,
-            time=inbound.time,
-        )
-        .on_conflict_do_nothing()
-        .returning(InboundMessage.id)
-    )
-    if new is None:
-        return
-    wish = keywords.wish_of(inbound.text) if inbound.channel == Channel.SMS else None
-    _obey(session, inbound, wish)
-    record(session, _event(inbound, person_id, answered, wish), str(inbound.id))
+def receive(session: Session, received: Sequence[Inbound]) -> None:
+    """Take messages in, each once. Records MessageReceived for each."""
+    answered = _answered(session, received)
+    people = [one.person_id or (of.person_id if of else None) for one, of in zip(received, answered, strict=True)]
+    new = _keep(session, received, answered, people)
+    events = []
+    for inbound, message, person_id in zip(received, answered, people, strict=True):
+        if inbound.id in new:
+            new.remove(inbound.id)
+            wish = keywords.wish_of(inbound.text) if inbound.channel == Channel.SMS else None
+            _obey(session, inbound, wish)
+            events.append((_event(inbound, person_id, message, wish), str(inbound.id)))
+    record_all(session, events)
+
+
+def _keep(
+    session: Session,
+    received: Sequence[Inbound],
+    answered: Sequence[Message | None],
+    people: Sequence[UUID | None],
+) -> set[UUID]:
+    """Keep messages with what they answer and who wrote them; answers the ids of those that are new."""
+    columns = {
+        "ids": [one.id for one in received],
+        "channels": [int(one.channel) for one in received],
+        "senders": [one.from_address for one in received],
+        "recipients": [one.to_address for one in received],
+        "subjects": [_storable(one.subject) for one in received],
+        "texts": [_storable(one.text)[:MOST_TEXT] for one in received],
+        "answered": [message and message.id for message in answered],
+        "people": list(people),
+        "times": [one.time for one in received],
+    }
+    return set(session.scalars(_KEEP, columns))
 
 
 def take_bounces(session: Session, bounces: Sequence[Bounce]) -> None:
@@ -93,8 +110,9 @@ def take_bounces(session: Session, bounces: Sequence[Bounce]) -> None:
     a status that blames the address suppresses it. A mail that is delayed may still arrive: its message stays as it is.
     """
     notices = []
+    named = messages_named(session, [bounce.message_id_header for bounce in bounces])
     for bounce in bounces:
-        message = message_named(session, bounce.message_id_header)
+        message = named.get(bounce.message_id_header)
         if message is not None and message.channel == Channel.EMAIL:
             detail = _storable(f"{bounce.status} {bounce.detail}".strip())[:MOST_DETAIL]
             notices.append(Notice(bounce.id, message.id, _kind_of(bounce), bounce.time, detail))
@@ -115,15 +133,21 @@ def _obey(session: Session, inbound: Inbound, wish: Wish | None) -> None:
         remove_suppression(session, Channel.SMS, inbound.from_address, only=Reason.OPT_OUT)
 
 
-def _answered(session: Session, inbound: Inbound) -> Message | None:
-    """The message that this one answers: named by it, or for SMS and voice the last one to its sender."""
-    if inbound.channel == Channel.EMAIL:
-        return message_named(session, inbound.in_reply_to) if inbound.in_reply_to else None
+def _answered(session: Session, received: Sequence[Inbound]) -> list[Message | None]:
+    """The messages that these answer: named by a mail, or for SMS and voice the last one to the sender."""
+    named = messages_named(session, [one.in_reply_to for one in received if one.channel == Channel.EMAIL])
+    return [
+        named.get(one.in_reply_to) if one.channel == Channel.EMAIL else _last_to(session, one.channel, one.from_address)
+        for one in received
+    ]
+
+
+def _last_to(session: Session, channel: Channel, address: str) -> Message | None:
     return session.scalars(
         select(Message)
         .where(
-            Message.channel == int(inbound.channel),
-            Message.address == comparable(inbound.channel, inbound.from_address),
+            Message.channel == int(channel),
+            Message.address == comparable(channel, address),
             Message.state.in_([int(State.SENT), int(State.DELIVERED), int(State.UNKNOWN)]),
         )
         .order_by(Message.create_time.desc(), Message.id.desc())
@@ -149,6 +173,6 @@ def _event(inbound: Inbound, person_id: UUID | None, answered: Message | None, w
     return event
 
 
-def _storable(text: str) -> str:
+def _storable(words: str) -> str:
     """PostgreSQL keeps no NUL."""
-    return text.replace("\0", "\ufffd")
+    return words.replace("\0", "\ufffd")

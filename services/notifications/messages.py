@@ -1,7 +1,7 @@
 """Messages: sent one at a time by programs, looked up, listed, and told of."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -121,14 +121,20 @@ def send(session: Session, wish: Wish) -> Standing:
     return standing_of(session, message_id)
 
 
-def message_named(session: Session, header: str) -> Message | None:
-    """The message that left with this Message-ID, ours or its writer's choice; None where it can be none of ours.
+def messages_named(session: Session, headers: Iterable[str]) -> dict[str, Message]:
+    """The messages that left with these Message-IDs, ours or their writers' choice; others are left out.
 
     A Message-ID of ours proves itself. One that a writer chose counts only as the whole that was sent.
     """
-    if named := mime.message_of(header):
-        return session.get(Message, named)
-    return session.scalars(select(Message).where(Message.message_id_header == header.strip()).limit(1)).first()
+    asked = {header: mime.message_of(header) or header.strip() for header in headers if header.strip()}
+    ids, texts = ([one for one in asked.values() if isinstance(one, kind)] for kind in (UUID, str))
+    found: dict[UUID | str, Message] = {}
+    if ids:
+        found |= {message.id: message for message in session.scalars(select(Message).where(Message.id.in_(ids)))}
+    if texts:
+        chosen = select(Message).where(Message.message_id_header.in_(texts)).order_by(Message.id.desc())
+        found |= {message.message_id_header or "": message for message in session.scalars(chosen)}
+    return {header: found[one] for header, one in asked.items() if one in found}
 
 
 def standing_of(session: Session, message_id: UUID) -> Standing:

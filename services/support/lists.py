@@ -44,8 +44,19 @@ _KEYS = {
 if TYPE_CHECKING:
     Listed = Ticket
 else:
-    _FIELDS = [*(column.name for column in _COLUMNS), "urgency", "participants"]
-    Listed = NamedTuple("Listed", [(name, Any) for name in _FIELDS])
+    _FIELDS = [*(column.name for column in _COLUMNS), "urgency", "people"]
+
+    class Listed(NamedTuple("_Row", [(name, Any) for name in _FIELDS])):
+        """The row of a ticket in a list."""
+
+        __slots__ = ()
+
+        @property
+        def participants(self) -> list[Companion]:
+            """Who else is in the conversation, by address."""
+            if not self.people:
+                return []
+            return sorted(Companion(address, UUID(person) if person else None) for address, person in self.people)
 
 
 class _Question(NamedTuple):
@@ -69,7 +80,7 @@ def page(wanted: Listing, request: PageRequest, who: str) -> tuple[list[Listed],
     statement, values = _statement(asked)
     here = {f"key_{number}": value for number, value in enumerate(position)}
     rows = database.planned(statement, {**values, **here, "most": size + 1})
-    found = [Listed(*fields, _companions(people)) for *fields, people in rows[:size]]  # type: ignore[call-arg]  # rows
+    found: list[Listed] = list(map(Listed._make, rows[:size]))  # type: ignore[attr-defined]  # rows
     if len(rows) <= size:
         return found, ""
     return found, token_of(query, [getattr(found[-1], name) for name in _KEYS[wanted.order]])
@@ -90,7 +101,3 @@ def _statement(asked: _Question) -> tuple[str, Mapping[str, Any]]:
         process = bound.type.dialect_impl(dialect).bind_processor(dialect)
         values[name] = process(bound.value) if process and bound.value is not None else bound.value
     return str(compiled), values
-
-
-def _companions(people: list[tuple[str, str | None]] | None) -> list[Companion]:
-    return sorted(Companion(address, UUID(person) if person else None) for address, person in people or ())

@@ -35,9 +35,7 @@ def ticket_to_proto(ticket: Ticket | Listed) -> pb.Ticket:
         requester_id=_text(ticket.requester_id),
         requester_address=ticket.requester_address,
         requester_name=ticket.requester_name,
-        participants=[
-            pb.Participant(address=one.address, person_id=_text(one.person_id)) for one in ticket.participants
-        ],
+        participants=_participants(ticket),
         campaign_id=_text(ticket.campaign_id),
         merged_into_id=_text(ticket.merged_into_id),
         suggested_ticket_id=_text(ticket.suggested_ticket_id),
@@ -50,6 +48,12 @@ def ticket_to_proto(ticket: Ticket | Listed) -> pb.Ticket:
         etag=str(ticket.version),
         message_count=ticket.message_count,
     )
+
+
+def _participants(ticket: Ticket | Listed) -> list[pb.Participant] | None:
+    """Who else is in the conversation; None where nobody is, as in most tickets, which lists feel."""
+    others = ticket.participants
+    return [pb.Participant(address=one.address, person_id=_text(one.person_id)) for one in others] if others else None
 
 
 def mail_to_proto(mail: InboundMail) -> inbound_pb2.InboundMail:

@@ -193,7 +193,7 @@ def test_stop_suppresses_the_number_and_start_takes_that_back(doors: Doors) -> N
     stop = an_answer("STOP")
     for _ in range(2):
         with database.transaction() as session:
-            inbound.receive(session, stop)
+            inbound.receive(session, [stop, stop])
     with database.transaction() as session:
         found = session.scalars(select(Suppression)).one()
         assert (found.channel, found.address, found.reason) == (Channel.SMS, "+34600000000", Reason.OPT_OUT)
@@ -201,14 +201,14 @@ def test_stop_suppresses_the_number_and_start_takes_that_back(doors: Doors) -> N
     assert event.in_reply_to_message_id == plan.recipients[0].message_id
     assert (event.person_id, event.campaign_id) == (plan.recipients[0].person_id, plan.campaign_id)
     with database.transaction() as session:
-        inbound.receive(session, an_answer("Start"))
+        inbound.receive(session, [an_answer("Start")])
         assert not session.scalars(select(Suppression)).all()
 
 
 def test_start_does_not_undo_what_somebody_else_decided(doors: Doors) -> None:
     with database.transaction() as session:
         suppress_address(session, Channel.SMS, "+34600000000", Reason.MANUAL)
-        inbound.receive(session, an_answer("START"))
+        inbound.receive(session, [an_answer("START")])
         assert len(session.scalars(select(Suppression)).all()) == 1
 
 
@@ -216,10 +216,12 @@ def test_a_mail_is_tied_to_the_message_it_answers_only_by_our_own_id(doors: Door
     message_id = a_sent_message(doors)
     ours = message_id_header(message_id, "denda.example")
     forged = f"<{message_id.hex}.0000000000000000@denda.example>"
-    for reference in (ours, forged):
-        with database.transaction() as session:
-            answer = an_answer("STOP", channel=Channel.EMAIL, from_address="a@b.example", in_reply_to=reference)
-            inbound.receive(session, answer)
+    answers = [
+        an_answer("STOP", channel=Channel.EMAIL, from_address="a@b.example", in_reply_to=reference)
+        for reference in (ours, forged)
+    ]
+    with database.transaction() as session:
+        inbound.receive(session, answers)
     assert [event.in_reply_to_message_id for event in received(doors)] == [str(message_id), ""]
     with database.transaction() as session:
         assert not session.scalars(select(Suppression)).all()
