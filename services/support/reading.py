@@ -56,12 +56,14 @@ def read_waiting() -> bool:
     """Read some of the mails that wait, oldest first; True when there may be more."""
     with database.transaction() as session:
         claimed = _claim(session)
-        queues = _queues(session) if claimed else {}
+        if not claimed:
+            return False
+        queues = _queues(session)
     outcomes = [_read(row, queues) for row in claimed]
     letters = _with_people([outcome for outcome in outcomes if isinstance(outcome, Letter)])
     troubles = [outcome for outcome in outcomes if isinstance(outcome, Trouble)]
     _file(letters, troubles)
-    return bool(claimed)
+    return True
 
 
 def _claim(session: Session) -> Sequence[Claimed]:
