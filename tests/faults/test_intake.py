@@ -6,10 +6,13 @@ import smtplib
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
 from tests.faults.conftest import LONG
+from tests.kit.dovecot import Dovecot, mail_server
+from tests.kit.events import eventually
 from tests.kit.mails import SUPPORT, mails
 from tests.kit.world import World
 
@@ -22,26 +25,43 @@ SEED = random.randrange(10**6)
 
 
 @pytest.mark.timeout(900 if LONG else 300)
-def test_each_mail_that_was_acknowledged_is_there_once(machine: World) -> None:
+def test_each_mail_that_was_acknowledged_is_there_once(machine: World, mailbox: Dovecot) -> None:
     print(f"seed {SEED}")
     chance = random.Random(SEED)
     raws = list(mails(MAILS, seed=SEED, senders=300))
-    acknowledged: list[str] = []
+    by_imap, by_smtp = raws[: MAILS // 2], raws[MAILS // 2 :]
+    mailbox.deliver(*by_imap)
+    acknowledged = [_name(raw) for raw in by_imap]
     senders = [
-        threading.Thread(target=_send, args=(machine, raws[start::SENDERS], acknowledged)) for start in range(SENDERS)
+        threading.Thread(target=_send, args=(machine, by_smtp[start::SENDERS], acknowledged))
+        for start in range(SENDERS)
     ]
     for sender in senders:
         sender.start()
     for kill in range(KILLS):
         time.sleep(chance.uniform(0.3, 2.0))
-        victim = ("support", "gateway")[kill % 2]
-        machine.installation.kill(victim)
-        machine.installation.start(victim)
-        machine.installation.wait_until_ready("support")
+        _restart(machine, ("support", "gateway")[kill % 2])
     for sender in senders:
         sender.join(PATIENCE)
     assert len(acknowledged) == MAILS
+    eventually(lambda: _taken_in(machine, set(acknowledged)).total() >= MAILS, PATIENCE)
     assert _taken_in(machine, set(acknowledged)) == Counter(dict.fromkeys(acknowledged, 1))
+
+
+@pytest.fixture
+def mailbox(machine: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dovecot]:
+    """A mailbox that support polls from its next start on."""
+    with mail_server() as server:
+        with monkeypatch.context() as environment:
+            environment.setenv("DENDA_IMAP_URL", server.url)
+            yield server
+        _restart(machine, "support")
+
+
+def _restart(machine: World, victim: str) -> None:
+    machine.installation.kill(victim)
+    machine.installation.start(victim)
+    machine.installation.wait_until_ready("support")
 
 
 def _send(machine: World, raws: list[bytes], acknowledged: list[str]) -> None:
@@ -56,8 +76,12 @@ def _send(machine: World, raws: list[bytes], acknowledged: list[str]) -> None:
             except (OSError, smtplib.SMTPException):
                 time.sleep(0.2)
             else:
-                acknowledged.append(email.message_from_bytes(raw)["Message-ID"])
+                acknowledged.append(_name(raw))
                 break
+
+
+def _name(raw: bytes) -> str:
+    return str(email.message_from_bytes(raw)["Message-ID"])
 
 
 def _taken_in(machine: World, message_ids: set[str]) -> Counter[str]:

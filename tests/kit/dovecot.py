@@ -5,10 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote
+
+import pytest
 
 from tests.kit.ports import free_block
 from tests.kit.rabbitmq import NotInstalledError
@@ -67,6 +71,25 @@ def _found() -> str | None:
     return shutil.which("dovecot", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin")
 
 
+@contextmanager
+def mail_server() -> Iterator["Dovecot"]:
+    """An IMAP server with an empty mailbox. Its folder is short and open: sockets and another account need that.
+
+    Fails, or skips the test outside of CI, where Dovecot cannot be had.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
+    folder.chmod(0o755)
+    try:
+        running = Dovecot(folder)
+    except NotInstalledError as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+    yield running
+    running.stop()
+    shutil.rmtree(folder)
+
+
 class Dovecot:
     """A server that is up; its mailbox is looked at and filled by IMAP, as anybody would."""
 
@@ -83,6 +106,11 @@ class Dovecot:
         )
         self._process = subprocess.Popen([program(), "-F", "-c", configuration], start_new_session=True)
         self._wait()
+
+    @property
+    def url(self) -> str:
+        """The inbox, as DENDA_IMAP_URL names it."""
+        return f"imap://{quote(USER, '')}:{quote(PASSWORD, '')}@127.0.0.1:{self.port}/INBOX"
 
     @contextmanager
     def logged_in(self, folder: str = "INBOX") -> Iterator[imaplib.IMAP4]:

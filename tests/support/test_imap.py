@@ -1,11 +1,6 @@
 """A mailbox elsewhere: each mail is fetched once, kept first, and only then is the mailbox changed."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from urllib.parse import quote
 
 import pytest
 from sqlalchemy import select
@@ -15,34 +10,23 @@ from services.support import imap, inbound
 from services.support.models import InboundMail, database
 from services.support.settings import settings
 from services.support.states import InboundState
-from tests.kit.dovecot import PASSWORD, USER, Dovecot
-from tests.kit.rabbitmq import NotInstalledError
+from tests.kit.dovecot import USER, Dovecot, mail_server
 
 
 @pytest.fixture
 def server() -> Iterator[Dovecot]:
-    """An IMAP server with an empty mailbox. Its folder is short and open: sockets and another account need that."""
-    folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
-    folder.chmod(0o755)
-    try:
-        running = Dovecot(folder)
-    except NotInstalledError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
-    yield running
-    running.stop()
-    shutil.rmtree(folder)
+    """An IMAP server with an empty mailbox."""
+    with mail_server() as running:
+        yield running
 
 
 @pytest.fixture
 def poll(server: Dovecot, migrated: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """`poll(done="Archive")` fetches what there is."""
     migrated("support")
-    url = f"imap://{quote(USER, '')}:{quote(PASSWORD, '')}@127.0.0.1:{server.port}/INBOX"
 
     def fetch(done: str = "") -> None:
-        monkeypatch.setenv("DENDA_IMAP_URL", url)
+        monkeypatch.setenv("DENDA_IMAP_URL", server.url)
         monkeypatch.setenv("DENDA_IMAP_DONE", done)
         settings.cache_clear()
         while imap.fetch():
