@@ -23,7 +23,7 @@ from chassis.service import Service
 from chassis.settings import settings
 from tests.kit.doors import Doors
 from tests.kit.ports import free_offset
-from tests.kit.rabbitmq import NotInstalledError, RabbitNode
+from tests.kit.rabbitmq import RabbitNode, or_skipped
 from tests.kit.smtp import SmtpSink
 
 # What is written to these databases need not survive the test run.
@@ -114,12 +114,8 @@ def make_database(postgres_url: str) -> Callable[[str], str]:
 def rabbitmq_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitNode]:
     """A private RabbitMQ node; a test that stops it starts it again."""
     node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"))
-    try:
+    with or_skipped():
         node.start()
-    except NotInstalledError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
     yield node
     node.remove()
 

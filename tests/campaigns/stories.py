@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sqlalchemy import Engine, event
 
 from chassis.clock import now
+from chassis.moments import timestamp
 from denda.campaigns.v1 import campaign_pb2 as pb
 from denda.campaigns.v1 import campaigns_service_pb2 as service_pb
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
@@ -108,9 +109,7 @@ def hear(*changes: MessageChange) -> None:
 
 def stamp() -> Timestamp:
     """This moment."""
-    moment = Timestamp()
-    moment.FromDatetime(now())
-    return moment
+    return Timestamp(**timestamp(now()))
 
 
 @contextmanager

@@ -12,10 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import pytest
-
 from tests.kit.ports import free_block
-from tests.kit.rabbitmq import NotInstalledError
+from tests.kit.rabbitmq import NotInstalledError, or_skipped
 
 USER, PASSWORD = "support@shop.example", "a-password/with:signs@"
 CONFIGURATION = """
@@ -79,12 +77,8 @@ def mail_server() -> Iterator["Dovecot"]:
     """
     folder = Path(tempfile.mkdtemp(prefix="dovecot-"))
     folder.chmod(0o755)
-    try:
+    with or_skipped():
         running = Dovecot(folder)
-    except NotInstalledError as reason:
-        if os.environ.get("CI") == "true":
-            pytest.fail(str(reason))
-        pytest.skip(str(reason))
     yield running
     running.stop()
     shutil.rmtree(folder)
