@@ -12,7 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Literal, Protocol
 
 import structlog
@@ -221,7 +223,12 @@ def _start_work(service: Service, bus: Bus, workers: Workers) -> None:
         workers.add(f"{service.name}-consumer", consumer.run)
         workers.loop(Loop(f"{service.name}-inbox", lambda: _prune(service), timedelta(hours=1)))
     for loop in service.loops:
-        workers.loop(loop)
+        workers.loop(replace(loop, step=partial(asked, service, loop)) if loop.when else loop)
+
+
+def asked(service: Service, loop: Loop) -> bool | None:
+    """Make a step of the loop if there is anything to do."""
+    return bool(service.database.lookup(loop.when)) and loop.step()
 
 
 def _prune(service: Service) -> None:

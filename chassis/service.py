@@ -20,13 +20,16 @@ Handler = Callable[[Session, Sequence[Any]], None]
 class Loop:
     """Work that is always there: `step` says True when there may be more at once, else it rests for `idle`.
 
-    Every step must be safe to run in several replicas and, with `copies`, in several threads.
+    `when` is a statement that answers a row while there is something to do; it is asked before each step, since most
+    find nothing and a transaction costs ten times as much. Every step must be safe to run in several replicas and,
+    with `copies`, in several threads.
     """
 
     name: str
     step: Callable[[], bool | None]
     idle: timedelta = timedelta(seconds=1)
     copies: int = 1
+    when: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.orm import Session
 
+from chassis.moments import timestamp
 from chassis.outbox import record_all
 from denda.notifications.v1.events_pb2 import MessageChange, MessagesChanged
 
@@ -30,7 +31,7 @@ def announce(session: Session, rows: Sequence[Row[Any]]) -> None:
 
 
 def _change(row: Row[Any]) -> MessageChange:
-    change = MessageChange(
+    return MessageChange(
         message_id=row.id,
         person_id=row.person_id or "",
         campaign_id=row.campaign_id or "",
@@ -41,6 +42,5 @@ def _change(row: Row[Any]) -> MessageChange:
         version=row.version,
         summary=row.summary,
         complained=row.complaint_time is not None,
+        time=timestamp(row.state_time),
     )
-    change.time.FromDatetime(row.state_time)
-    return change

@@ -171,11 +171,7 @@ class Message(Base):
 
 
 class Outgoing(Base):
-    """A message on its way out. `claim` names the sender's group, `handed` says that the provider may have it.
-
-    `outcome` keeps what the provider said until the group is recorded. No column that changes while a sender
-    works is indexed, so that marking progress costs next to nothing.
-    """
+    """A message on its way out. `claim` names the sender's group, which the provider may have."""
 
     __tablename__ = "outgoing"
     __table_args__ = (
@@ -206,8 +202,6 @@ class Outgoing(Base):
     claim: Mapped[UUID | None]
     lease_until: Mapped[datetime | None]
     provider: Mapped[str] = mapped_column(server_default="")
-    handed: Mapped[bool] = mapped_column(server_default=text("false"))
-    outcome: Mapped[dict[str, Any] | None]
 
 
 class UnknownOutcome(Base):

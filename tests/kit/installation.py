@@ -20,8 +20,9 @@ from denda.identity.v1.tokens_service_pb2 import ExchangeApiKeyRequest
 from denda.identity.v1.tokens_service_pb2_grpc import TokensServiceStub
 from services import PORTS
 
-# Each process: the arguments of `denda serve`.
-ONE_PROCESS_A_SERVICE = {name: (name,) for name in PORTS}
+# Each process by name: the arguments of `denda serve`.
+Processes = Mapping[str, Sequence[str]]
+ONE_PROCESS_A_SERVICE: Processes = {name: (name,) for name in PORTS}
 SERVICE_KEY = "a-service-key-only-for-tests-0123456789"
 
 
@@ -32,7 +33,7 @@ class Installation:
     directory: Path
     environment: Mapping[str, str]
     port_offset: int
-    processes: Mapping[str, Sequence[str]] = field(default_factory=lambda: ONE_PROCESS_A_SERVICE)
+    processes: Processes = field(default_factory=lambda: ONE_PROCESS_A_SERVICE)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     def _environment(self) -> dict[str, str]:

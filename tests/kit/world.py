@@ -10,7 +10,7 @@ import psycopg
 
 from chassis import embedded
 from services import PORTS
-from tests.kit.installation import Installation, started
+from tests.kit.installation import ONE_PROCESS_A_SERVICE, Installation, Processes, started
 from tests.kit.ports import free_offset
 from tests.kit.rabbitmq import RabbitNode
 from tests.kit.smtp import SmtpSink
@@ -49,7 +49,9 @@ class World:
 
 
 @contextmanager
-def world(options: Mapping[str, str] | None = None, **environment: str) -> Iterator[World]:
+def world(
+    options: Mapping[str, str] | None = None, processes: Processes = ONE_PROCESS_A_SERVICE, **environment: str
+) -> Iterator[World]:
     """Everything started, with durable writes as in production; all of it stops with the block.
 
     `options` are PostgreSQL's, `environment` the services'.
@@ -72,5 +74,5 @@ def world(options: Mapping[str, str] | None = None, **environment: str) -> Itera
             "DENDA_LOG_LEVEL": "warning",
             **environment,
         }
-        installation = Installation(folder / "installation", everything, free_offset())
+        installation = Installation(folder / "installation", everything, free_offset(), processes)
         yield World(server, node, sink, stack.enter_context(started(installation)))

@@ -47,9 +47,10 @@ def withdraw(person_id: str, *, withdrawn: bool = True, moment: Any) -> None:
 
 
 def claimed(provider: Any = None) -> claims.Claim:
+    turn = claims.next_turn(Channel.EMAIL, None)
+    assert turn, "nothing can be claimed"
     with database.transaction() as session:
-        claim, _ = claims.claim_bulk(session, Channel.EMAIL, provider or Sandbox(), None)
-    return claim
+        return claims.claim_bulk(session, Channel.EMAIL, provider or Sandbox(), turn)
 
 
 def test_a_campaign_that_is_planned_twice_is_sent_and_told_once(doors: Doors) -> None:
@@ -80,49 +81,26 @@ def test_changes_carry_the_version_that_counts_them(doors: Doors) -> None:
 def test_a_claimed_message_is_shown_as_sending_and_claimed_by_nobody_else(doors: Doors) -> None:
     accepted(a_plan(a_template(doors), people=2))
     assert len(claimed().rows) == 2
-    assert not claimed().rows
+    assert claims.next_turn(Channel.EMAIL, None) is None
     stub = messages_stub(doors)
     assert len(stub.ListMessages(pb.ListMessagesRequest(state=int(State.SENDING))).messages) == 2  # type: ignore[arg-type]
     assert not stub.ListMessages(pb.ListMessagesRequest(state=int(State.SCHEDULED))).messages  # type: ignore[arg-type]
 
 
-def test_a_sender_that_dies_before_handing_over_leaves_everything_to_the_next(
-    doors: Doors, frozen_clock: FrozenClock
+def test_a_sender_that_dies_leaves_unknown_only_what_was_in_its_hands(
+    doors: Doors, scripted: "Scripted", frozen_clock: FrozenClock
 ) -> None:
-    accepted(a_plan(a_template(doors), people=3))
-    claim = claimed()
-    unmark = update(Outgoing).values(handed=False)
+    accepted(a_plan(a_template(doors), people=5))
+    lost = {row.id for row in claimed(scripted).rows}
     with database.transaction() as session:
-        session.execute(unmark)
+        session.execute(update(Outgoing).where(Outgoing.message_id.in_(lost)).values(provider="smtp"))
     frozen_clock.advance(seconds=91)
     recovery.end_leases()
-    sent()
-    assert (len(claim.rows), states()) == (3, {State.SENT: 3})
-
-
-def test_a_sender_that_dies_after_handing_over_leaves_unknown_only_what_was_in_its_hands(
-    doors: Doors, frozen_clock: FrozenClock
-) -> None:
-    accepted(a_plan(a_template(doors), people=4))
-    claim = claimed()
-    first, second, *others = [row.id for row in claim.rows]
-    kept = sending.as_kept(Result(first, State.SENT, "250 ok", Skip.NONE, "<a@b>", "News"))
-    with database.transaction() as session:
-        session.execute(update(Outgoing).values(handed=False, provider="smtp"))
-        claims.mark(session, claim.id, [first], {})
-        claims.mark(session, claim.id, [second], {first: kept})
-    frozen_clock.advance(seconds=91)
-    recovery.end_leases()
-    with database.transaction() as session:
-        by_id = {message.id: State(message.state) for message in session.scalars(select(Message))}
-    assert by_id[first] == State.SENT
-    assert by_id[second] == State.UNKNOWN
-    assert {by_id[message_id] for message_id in others} == {State.SCHEDULED}
     frozen_clock.advance(seconds=31)
     recovery.reconcile()
     sent()
-    assert states() == {State.SENT: 3, State.UNKNOWN: 1}
-    assert messages_stub(doors).ListSandboxMessages(pb.ListSandboxMessagesRequest()).messages[0].id != str(second)
+    assert states() == {State.SENT: 3, State.UNKNOWN: 2}
+    assert not lost & set(scripted.asked)
 
 
 @pytest.mark.parametrize("taken", [True, False])
@@ -153,8 +131,7 @@ def test_a_slow_sender_keeps_its_lease(doors: Doors, frozen_clock: FrozenClock) 
             claims.renew(session, [claim.id])
         recovery.end_leases()
     assert states() == {State.SCHEDULED: 1}
-    with database.transaction() as session:
-        assert claims.mark(session, claim.id, [claim.rows[0].id], {})
+    assert claims.next_turn(Channel.EMAIL, None) is None
 
 
 def test_a_sender_renews_the_leases_of_what_it_has_in_hand(
@@ -168,44 +145,43 @@ def test_a_sender_renews_the_leases_of_what_it_has_in_hand(
         return [Outcome(Answer.TAKEN) for _ in parcels]
 
     monkeypatch.setattr(scripted, "send", slowly)
-    accepted(a_plan(a_template(doors), people=3))
+    accepted(a_plan(a_template(doors), people=2))
     sending.send_bulk(Channel.EMAIL)
-    assert states() == {State.SENT: 3}
+    assert states() == {State.SENT: 2}
     with database.transaction() as session:
         assert set(session.scalars(select(Message.version))) == {2}
 
 
-def test_a_sender_that_is_told_to_stop_gives_back_what_it_has_not_begun(
-    doors: Doors, scripted: "Scripted", monkeypatch: pytest.MonkeyPatch
+def test_a_sender_that_slept_beyond_its_lease_hands_nothing_over(
+    doors: Doors, scripted: "Scripted", frozen_clock: FrozenClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sending, "is_stopping", lambda: True)
-    accepted(a_plan(a_template(doors), people=5))
+    def asleep(row: Any, moment: Any, **more: Any) -> Parcel:
+        frozen_clock.advance(seconds=46)
+        recovery.end_leases()
+        return write(row, moment, **more)
+
+    accepted(a_plan(a_template(doors)))
+    monkeypatch.setattr(sending, "write", asleep)
     sending.send_bulk(Channel.EMAIL)
-    assert states() == {State.SENT: 2, State.SCHEDULED: 3}
-    with database.transaction() as session:
-        assert set(session.scalars(select(Outgoing.claim))) == {None}
+    assert not scripted.asked
+    assert states() == {State.UNKNOWN: 1}
 
 
-def test_a_sender_that_slept_beyond_its_lease_does_not_go_on(doors: Doors, frozen_clock: FrozenClock) -> None:
+def test_what_a_late_sender_gives_back_stays_in_the_hands_of_the_next(doors: Doors, frozen_clock: FrozenClock) -> None:
     accepted(a_plan(a_template(doors)))
     slow = claimed()
     with database.transaction() as session:
-        session.execute(update(Outgoing).values(handed=False))
-    frozen_clock.advance(seconds=91)
-    recovery.end_leases()
+        session.execute(update(Outgoing).values(claim=None))
     quick = claimed()
-    ids = [row.id for row in slow.rows]
     with database.transaction() as session:
-        assert claims.mark(session, slow.id, ids, {}) == set()
-        # Nor does what it gives back take the message out of the other's hands.
-        record(session, "sandbox", [Result(ids[0], State.SCHEDULED, retry_time=frozen_clock())], slow.id)
-        assert claims.mark(session, quick.id, ids, {}) == set(ids)
+        record(session, "sandbox", [Result(slow.rows[0].id, State.SCHEDULED, retry_time=frozen_clock())], slow.id)
+        assert session.scalars(select(Outgoing.claim)).one() == quick.id
 
 
 class Scripted(Sandbox):
     """A provider that answers what it was told to."""
 
-    part = 2
+    group = 2
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
@@ -230,7 +206,8 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 def test_each_answer_is_its_messages_own(doors: Doors, scripted: Scripted) -> None:
     scripted.answers = [Answer.TAKEN, Answer.BOUNCED, Answer.REFUSED, Answer.DEFERRED, Answer.UNKNOWN]
     accepted(a_plan(a_template(doors), people=6))
-    sending.send_bulk(Channel.EMAIL)
+    for _ in range(3):
+        sending.send_bulk(Channel.EMAIL)
     assert states() == {State.SENT: 2, State.BOUNCED: 1, State.FAILED: 1, State.SCHEDULED: 1, State.UNKNOWN: 1}
     with database.transaction() as session:
         assert session.scalar(text("SELECT count(*) FROM suppression")) == 1
@@ -360,7 +337,7 @@ def test_a_message_that_cannot_be_rendered_has_failed_for_that_reason(doors: Doo
 
 def test_campaigns_take_turns(doors: Doors, scripted: Scripted) -> None:
     template = a_template(doors)
-    large, small = a_plan(template, people=3 * claims.GROUP), a_plan(template, people=1)
+    large, small = a_plan(template, people=3 * Scripted.group), a_plan(template, people=1)
     accepted(large)
     accepted(small)
     sending.send_bulk(Channel.EMAIL)

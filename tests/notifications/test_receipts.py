@@ -11,7 +11,7 @@ from chassis.clock import now
 from denda.campaigns.v1.events_pb2 import RecipientsPlanned
 from denda.notifications.v1.events_pb2 import MessageReceived, MessagesChanged
 from services.notifications import customers, inbound, keywords, receipts
-from services.notifications.ledger.claims import claim_bulk
+from services.notifications.ledger.claims import claim_bulk, next_turn
 from services.notifications.ledger.record import Result, record
 from services.notifications.mime import message_id_header
 from services.notifications.models import Message, Outgoing, Receipt, SandboxMessage, Suppression, database
@@ -85,7 +85,9 @@ def test_a_receipt_overtakes_the_sender_and_is_not_undone(doors: Doors) -> None:
     accepted(plan)
     message_id = UUID(plan.recipients[0].message_id)
     with database.transaction() as session:
-        claim, _ = claim_bulk(session, Channel.EMAIL, provider_of(Channel.EMAIL), None)
+        turn = next_turn(Channel.EMAIL, None)
+        assert turn
+        claim = claim_bulk(session, Channel.EMAIL, provider_of(Channel.EMAIL), turn)
     receive(Kind.DELIVERED, message_id=message_id)
     with database.transaction() as session:
         record(session, "sandbox", [Result(message_id, State.SENT)], claim.id)

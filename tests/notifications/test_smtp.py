@@ -143,6 +143,15 @@ def test_a_relay_that_stalls_leaves_one_mail_in_doubt(smtp: Configure, smtp_sink
     assert found == [Answer.UNKNOWN, Answer.RELEASED]
 
 
+def test_a_sender_that_is_told_to_stop_gives_back_what_it_has_not_begun(
+    smtp: Configure, smtp_sink: SmtpSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.notifications.providers.smtp.is_stopping", lambda: smtp_sink.count() == 2)
+    found = answers(smtp(), parcels("a@b.example", "b@b.example", "c@b.example", "d@b.example"))
+    assert found == [Answer.TAKEN, Answer.TAKEN, Answer.RELEASED, Answer.RELEASED]
+    assert smtp_sink.count() == 2
+
+
 def test_a_relay_that_is_away_or_busy_takes_nothing(smtp: Configure, smtp_sink: SmtpSink) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -1,10 +1,10 @@
 """Claims: a sender takes a group of due messages for itself, and what must not be sent any more is left out here.
 
-Campaigns take turns, so a large one does not starve a small one. Paused and cancelled campaigns are passed over;
-withdrawn consent, suppression and deletion are looked at again, since they may have come after acceptance.
+A group is what a provider takes at once: who vanishes with a claim leaves its messages UNKNOWN. Campaigns take turns,
+so a large one does not starve a small one. Paused and cancelled campaigns are passed over; withdrawn consent,
+suppression and deletion are looked at again, since they may have come after acceptance.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,12 +16,11 @@ from sqlalchemy.orm import Session
 
 from chassis.clock import now
 from chassis.ids import new_id
-from services.notifications.arrays import plain_array, text_array
+from services.notifications.arrays import plain_array
+from services.notifications.models import database
 from services.notifications.providers import Provider
 from services.notifications.states import Channel, Command
 
-# Groups are small, so that pauses take effect soon and a lost sender leaves little behind.
-GROUP = 60
 # A sender that is alive renews it long before; see `renew`.
 LEASE = timedelta(seconds=45)
 RENEWAL = timedelta(seconds=10)
@@ -29,30 +28,31 @@ RENEWAL = timedelta(seconds=10)
 
 @dataclass(frozen=True)
 class Claim:
-    """A group in a sender's hands; the rows carry all that a message needs."""
+    """A group in a sender's hands until `lease_until`, unless renewed; the rows carry all that a message needs."""
 
     id: UUID
+    lease_until: datetime
     rows: Sequence[Row[Any]]
 
 
 # A loose index scan: one probe for each campaign that has something waiting, however much it is.
 _WAITING = """
     WITH RECURSIVE waiting (mailing_id) AS (
-        (SELECT mailing_id FROM outgoing WHERE channel = :channel AND claim IS NULL AND NOT transactional
+        (SELECT mailing_id FROM outgoing WHERE channel = {channel} AND claim IS NULL AND NOT transactional
          ORDER BY mailing_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT o.mailing_id FROM outgoing o WHERE o.channel = :channel AND o.claim IS NULL
+        SELECT (SELECT o.mailing_id FROM outgoing o WHERE o.channel = {channel} AND o.claim IS NULL
                 AND NOT o.transactional AND o.mailing_id > waiting.mailing_id ORDER BY o.mailing_id LIMIT 1)
         FROM waiting WHERE waiting.mailing_id IS NOT NULL
     )
     SELECT mailing.id FROM waiting JOIN mailing ON mailing.id = waiting.mailing_id
     LEFT JOIN campaign_control control ON control.campaign_id = mailing.campaign_id"""
-RUNNABLE = text(f"""{_WAITING}
+RUNNABLE = f"""{_WAITING.format(channel="$1::smallint")}
     WHERE coalesce(control.command, {Command.RUN:d}) = {Command.RUN:d}
-    AND (SELECT o.due_time FROM outgoing o WHERE o.channel = :channel AND o.claim IS NULL AND NOT o.transactional
-         AND o.mailing_id = mailing.id ORDER BY o.due_time LIMIT 1) <= :now
-    ORDER BY mailing.id""")  # noqa: S608  only constants are filled in
-DROPPED = text(f"{_WAITING} WHERE control.command = {Command.DROP:d} LIMIT 1")
+    AND (SELECT o.due_time FROM outgoing o WHERE o.channel = $1::smallint AND o.claim IS NULL AND NOT o.transactional
+         AND o.mailing_id = mailing.id ORDER BY o.due_time LIMIT 1) <= $2::timestamptz
+    ORDER BY mailing.id"""  # noqa: S608  only constants are filled in
+DROPPED = text(f"{_WAITING.format(channel=':channel')} WHERE control.command = {Command.DROP:d} LIMIT 1")
 
 # Whoever claims must not use what another sender holds, and must see pauses that came a moment ago.
 CLAIM_BULK = f"""
@@ -70,14 +70,11 @@ CLAIM_TRANSACTIONAL = """
 
 def _claiming(picked: str) -> Any:
     return text(f"""
-    WITH picked AS MATERIALIZED ({picked}), numbered AS (
-        SELECT message_id, row_number() OVER () AS place FROM picked
-    ), claimed AS (
-        UPDATE outgoing o SET claim = :claim, lease_until = :lease_until, provider = :provider, outcome = NULL,
-            handed = numbered.place <= :part
-        FROM numbered WHERE o.message_id = numbered.message_id RETURNING o.message_id, o.handed
+    WITH picked AS MATERIALIZED ({picked}), claimed AS (
+        UPDATE outgoing o SET claim = :claim, lease_until = :lease_until, provider = :provider
+        FROM picked WHERE o.message_id = picked.message_id RETURNING o.message_id
     )
-    SELECT claimed.handed, m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields,
+    SELECT m.id, m.person_id, m.mailing_id, m.address, m.language, m.time_zone, m.merge_fields,
         m.expire_time, m.attempts, m.channel, m.content, m.message_id_header,
         mailing.quiet_from, mailing.quiet_until, mailing.default_time_zone, mailing.traceparent,
         d.person_id IS NOT NULL AS deleted,
@@ -93,49 +90,24 @@ def _claiming(picked: str) -> Any:
 BULK = _claiming(CLAIM_BULK)
 TRANSACTIONAL = _claiming(CLAIM_TRANSACTIONAL)
 
-MARK = text("""
-    UPDATE outgoing o SET handed = true, lease_until = :lease_until, outcome = coalesce(part.outcome, o.outcome)
-    FROM unnest(CAST(:ids AS uuid[]), CAST(:outcomes AS jsonb[])) AS part (message_id, outcome)
-    WHERE o.message_id = part.message_id AND o.claim = :claim
-    RETURNING o.message_id""")
-
-
 _RENEW = text("""
     UPDATE outgoing SET lease_until = :lease_until WHERE claim = ANY(CAST(:claims AS uuid[]))""")
 
 
-def claim_bulk(session: Session, channel: Channel, provider: Provider, turn: UUID | None) -> tuple[Claim, UUID | None]:
-    """Claim messages of the campaign whose turn comes after `turn`; answers them and whose turn it was.
+def next_turn(channel: Channel, last: UUID | None) -> UUID | None:
+    """The mailing whose turn comes after the `last` one; None when no campaign has anything to send now."""
+    runnable = [row[0] for row in database.lookup(RUNNABLE, str(int(channel)), now().isoformat())]
+    return next((mailing for mailing in runnable if last is None or mailing > last), runnable[0] if runnable else None)
 
-    The first part of a group is marked as handed over with the claim itself.
-    """
-    runnable = session.scalars(RUNNABLE, {"channel": int(channel), "now": now()}).all()
-    if not runnable:
-        return Claim(new_id(), []), turn
-    chosen = next((mailing for mailing in runnable if turn is None or mailing > turn), runnable[0])
-    return _claim(session, BULK, channel, provider, mailing_id=chosen), chosen
+
+def claim_bulk(session: Session, channel: Channel, provider: Provider, mailing_id: UUID) -> Claim:
+    """Claim messages of a campaign that are due; none of one that was paused a moment ago."""
+    return _claim(session, BULK, channel, provider, mailing_id=mailing_id)
 
 
 def claim_transactional(session: Session, channel: Channel, provider: Provider) -> Claim:
     """Claim the transactional messages that are due the longest."""
     return _claim(session, TRANSACTIONAL, channel, provider)
-
-
-def mark(session: Session, claim: UUID, handing: Sequence[UUID], outcomes: dict[UUID, dict[str, Any]]) -> set[UUID]:
-    """Say that these messages are about to be handed over, and keep what became of those before them.
-
-    Answers those that are still this claim's: a sender that was asleep beyond its lease must not go on.
-    """
-    held = session.scalars(
-        MARK,
-        {
-            "ids": plain_array([*outcomes, *handing]),
-            "outcomes": text_array([*map(json.dumps, outcomes.values()), *[None for _ in handing]]),
-            "claim": claim,
-            "lease_until": now() + LEASE,
-        },
-    )
-    return set(held)
 
 
 def renew(session: Session, claims: Sequence[UUID]) -> None:
@@ -151,12 +123,11 @@ def _claim(session: Session, statement: Any, channel: Channel, provider: Provide
         {
             "channel": int(channel),
             "provider": provider.name,
-            "part": provider.part,
             "claim": claim,
             "now": moment,
             "lease_until": moment + LEASE,
-            "most": GROUP,
+            "most": provider.group,
             **more,
         },
     ).all()
-    return Claim(claim, rows)
+    return Claim(claim, moment + LEASE, rows)

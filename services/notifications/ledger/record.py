@@ -54,8 +54,7 @@ _RETURN = text("""
         SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:times AS timestamptz[]), CAST(:details AS text[]),
             CAST(:attempts AS int[])) AS row (id, due_time, detail, attempts)
     ), back AS (
-        UPDATE outgoing o SET claim = NULL, lease_until = NULL, handed = false, outcome = NULL,
-            due_time = result.due_time
+        UPDATE outgoing o SET claim = NULL, lease_until = NULL, due_time = result.due_time
         FROM result
         WHERE o.message_id = result.id AND o.claim IS NOT DISTINCT FROM coalesce(CAST(:claim AS uuid), o.claim)
         RETURNING o.message_id

@@ -16,12 +16,12 @@ from services.notifications.arrays import plain_array
 from services.notifications.changes import announce, changed_columns
 from services.notifications.ledger.claims import DROPPED
 from services.notifications.ledger.record import PATIENCE, Result, record, tell
-from services.notifications.ledger.sending import from_kept
 from services.notifications.models import Message, Outgoing, UnknownOutcome, database
 from services.notifications.providers.choice import provider_named
 from services.notifications.states import WORDS, Channel, Skip, State
 
 BATCH = 500
+VANISHED = "the sender vanished between handing over and recording"
 
 log = structlog.get_logger()
 
@@ -49,18 +49,11 @@ def end_leases() -> bool:
             .with_for_update(skip_locked=True)
         ).all()
         for provider in {row.provider for row in rows}:
-            record(session, provider, [_settled(row) for row in rows if row.provider == provider])
+            lost = [row.message_id for row in rows if row.provider == provider]
+            record(session, provider, [Result(message_id, State.UNKNOWN, VANISHED) for message_id in lost])
         if rows:
             log.warning("leases_ended", messages=len(rows))
     return len(rows) == BATCH
-
-
-def _settled(row: Outgoing) -> Result:
-    if row.outcome is not None:
-        return from_kept(row.message_id, row.outcome)
-    if row.handed:
-        return Result(row.message_id, State.UNKNOWN, "the sender vanished between handing over and recording")
-    return Result(row.message_id, State.SCHEDULED, "", retry_time=now(), attempted=False)
 
 
 def reconcile() -> bool:

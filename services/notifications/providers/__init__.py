@@ -61,8 +61,8 @@ class Provider(Protocol):
     """Takes messages of some channels."""
 
     name: str
-    # How many messages are marked as handed over at once: so many may be UNKNOWN when a sender is killed.
-    part: int
+    # How many messages are handed over at once: so many may be UNKNOWN when a sender is killed.
+    group: int
     # It wants text and HTML apart from the mail that contains them.
     whole: bool
 

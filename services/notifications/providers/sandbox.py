@@ -21,7 +21,7 @@ class Sandbox:
     """The provider `sandbox`."""
 
     name = "sandbox"
-    part = 50
+    group = 50
     whole = True
 
     def send(self, parcels: Sequence[Parcel]) -> list[Outcome]:

@@ -8,11 +8,13 @@ import smtplib
 import ssl
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from threading import local
 from uuid import UUID
 
 import structlog
 
+from chassis.runner import is_stopping
 from services.notifications.providers import Answer, Outcome, Parcel
 from services.notifications.providers.smtp_session import Reply, SmtpSession
 from services.notifications.settings import Settings, settings
@@ -32,7 +34,7 @@ class Smtp:
     """The provider `smtp`."""
 
     name = "smtp"
-    part = 20
+    group = 30
     whole = False
 
     def __init__(self) -> None:
@@ -42,7 +44,7 @@ class Smtp:
         """Hand mails to the relay, one transaction each on one connection."""
         outcomes = list(self._delivered(parcels))
         rest = len(parcels) - len(outcomes)
-        return outcomes + [Outcome(Answer.RELEASED, "the connection was lost before its turn")] * rest
+        return outcomes + [Outcome(Answer.RELEASED, "the connection ended before its turn")] * rest
 
     def look_up(self, message_ids: Sequence[UUID]) -> Mapping[UUID, bool]:  # noqa: ARG002  the protocol's signature
         """A relay cannot be asked what it took."""
@@ -86,10 +88,7 @@ class Smtp:
 
 def connect(chosen: Settings) -> SmtpSession:
     """A session that is greeted, encrypted and logged in as the settings say. Raises OSError or SMTPException."""
-    context = ssl.create_default_context()
-    if not chosen.smtp_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+    context = _tls(verify=chosen.smtp_verify)
     session = SmtpSession(
         chosen.smtp_timeout, chosen.smtp_hello or None, context if chosen.smtp_security == "tls" else None
     )
@@ -108,14 +107,27 @@ def connect(chosen: Settings) -> SmtpSession:
     return session
 
 
+@lru_cache(maxsize=2)
+def _tls(*, verify: bool) -> ssl.SSLContext:
+    """One context for all connections: reading the machine's certificates takes as long as some hundred mails."""
+    context = ssl.create_default_context()
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
 def deliver(session: SmtpSession, parcels: Sequence[Parcel]) -> Iterator[Outcome]:
-    """The outcome of each mail, in order; ends early when the connection is lost or the relay wants to end.
+    """The outcome of each mail, in order; ends early when the connection is lost, or the relay or we want to end.
 
     With PIPELINING (RFC 2920) the next mail's envelope travels behind the text of the one before, so that a mail
     costs one round trip.
     """
     announced = False
     for place, parcel in enumerate(parcels):
+        if is_stopping():
+            session.broken = True
+            return
         following = parcels[place + 1] if place + 1 < len(parcels) else None
         if parcel.utf8 and not session.has_extn("smtputf8"):
             yield Outcome(Answer.REFUSED, "the relay does not take addresses beyond ASCII (SMTPUTF8)")
