@@ -19,7 +19,8 @@ MEASURES = {
 }
 
 
-# As an installation that sends much is run: the senders apart from the doors, a process for each core.
+# As an installation that sends much is run: the senders apart from the doors, a process for each core, and together
+# as many connections to the relay as the raw limit has.
 PROCESSES = {
     **ONE_PROCESS_A_SERVICE,
     "notifications": ("notifications", "--role", "api", "--role", "relay"),
@@ -32,7 +33,7 @@ def main(names: list[str]) -> None:
     """Measure what is named, or everything."""
     if unknown := set(names) - set(MEASURES):
         sys.exit(f"There is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(MEASURES)}.")
-    with world(processes=PROCESSES) as here:
+    with world(processes=PROCESSES, DENDA_SMTP_CONNECTIONS="2") as here:
         for name, measure in MEASURES.items():
             if name == "imports" or not names or name in names:
                 console.rule(name)

@@ -24,7 +24,7 @@ from chassis.auth import KeyRing
 from chassis.bus import Bus, pauses
 from chassis.inbox import Consumer, prune_inbox
 from chassis.migrations import require_current
-from chassis.relay import relay_once
+from chassis.relay import BATCH, relay_once
 from chassis.server import bind, build_server
 from chassis.service import Loop, Service
 from chassis.settings import settings
@@ -32,6 +32,7 @@ from chassis.settings import settings
 Role = Literal["api", "worker", "relay"]
 ROLES: tuple[Role, ...] = ("api", "worker", "relay")
 
+# Events wait so long for company: a round costs the relay and every consumer as much as some hundred events.
 RELAY_IDLE = timedelta(milliseconds=100)
 INBOX_KEPT = timedelta(days=7)
 
@@ -214,7 +215,7 @@ def _doors(services: Sequence[Service], keys: KeyRing, deadline: _Deadline) -> I
 
 
 def _relay(service: Service, bus: Bus) -> Loop:
-    return Loop(f"{service.name}-relay", lambda: relay_once(service.database, bus) > 0, RELAY_IDLE)
+    return Loop(f"{service.name}-relay", lambda: relay_once(service.database, bus) == BATCH, RELAY_IDLE)
 
 
 def _start_work(service: Service, bus: Bus, workers: Workers) -> None:

@@ -60,12 +60,13 @@ def finish_sent(session: Session) -> None:
 # What the loops ask before they open a transaction.
 DUE = f"SELECT 1 FROM campaign WHERE state = {CampaignState.SCHEDULED:d} AND schedule_time <= now() LIMIT 1"  # noqa: S608
 PLANNING = f"SELECT 1 FROM campaign WHERE state = {CampaignState.PLANNING:d} LIMIT 1"  # noqa: S608
-SENDING = f"SELECT 1 FROM campaign WHERE state = {CampaignState.SENDING:d} LIMIT 1"  # noqa: S608
+SENT = f"""SELECT 1 FROM campaign WHERE state = {CampaignState.SENDING:d} AND NOT EXISTS (
+    SELECT FROM recipient WHERE campaign_id = campaign.id AND recipient.state = {RecipientState.PLANNED:d}) LIMIT 1"""  # noqa: S608
 
 LOOPS = (
     Loop("campaigns-launch", launch_due, idle=timedelta(seconds=1), when=DUE),
     Loop("campaigns-plan", plan, idle=timedelta(milliseconds=500), when=PLANNING),
-    Loop("campaigns-finish", finish_campaigns, idle=timedelta(seconds=1), when=SENDING),
+    Loop("campaigns-finish", finish_campaigns, idle=timedelta(milliseconds=250), when=SENT),
 )
 
 
