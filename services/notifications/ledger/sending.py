@@ -186,8 +186,6 @@ def _objection(row: Row[Any]) -> Result | None:
     moment = now()
     if skip := _skipped(row, moment):
         return Result(row.id, State.SKIPPED, WORDS[skip], skip)
-    if not row.quiet_from:
-        return None
     hours = QuietHours(row.quiet_from, row.quiet_until)
     place = zone(row.time_zone, row.default_time_zone)
     if not is_quiet(moment, place, hours):
