@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
-from uuid import UUID, uuid5
+from uuid import UUID
 
+import uuid_utils
 from sqlalchemy import Select, select, text, update
 from sqlalchemy.orm import Session
 
@@ -61,9 +62,12 @@ class Row(NamedTuple):
     reason: SkipReason
 
 
-def message_id_for(campaign_id: UUID, person_id: str) -> UUID:
-    """The id of the one message that a person can get from a campaign, the same however often it is planned."""
-    return uuid5(campaign_id, f"{STEP}:{person_id}")
+def message_id_for(campaign_id: UUID, person_id: str) -> str:
+    """The id of the one message that a person can get from a campaign, the same however often it is planned.
+
+    It is the uuid5 of the standard library, in a tenth of the time.
+    """
+    return str(uuid_utils.uuid5(uuid_utils.UUID(bytes=campaign_id.bytes), f"{STEP}:{person_id}"))
 
 
 def recipients_of(campaign_id: UUID, state: int | None) -> Select[Recipient]:
@@ -93,14 +97,14 @@ def _events(campaign: Campaign, planned: Sequence[Row]) -> Iterator[RecipientsPl
         if len(event.recipients) == EVENT_SIZE or size > EVENT_BYTES:
             yield event
             event, size = _envelope(campaign), 0
-        recipient = event.recipients.add(
+        event.recipients.add(
             message_id=message_id,
             person_id=candidate.person_id,
             address=candidate.address,
             language=candidate.language,
             time_zone=candidate.time_zone,
+            merge_fields_json=candidate.merge_fields_json,
         )
-        recipient.merge_fields.CopyFrom(candidate.merge_fields)
         size += candidate.ByteSize()
     if event.recipients:
         yield event
@@ -124,7 +128,7 @@ def _row(campaign: Campaign, candidate: Candidate) -> Row:
         return Row(candidate, None, None, REASONS.get(candidate.ineligibility, SkipReason.NONE))
     message_id = message_id_for(campaign.id, candidate.person_id)
     digest = address_digest(campaign.channel, candidate.address)
-    return Row(candidate, str(message_id), digest.hex(), SkipReason.NONE)
+    return Row(candidate, message_id, digest.hex(), SkipReason.NONE)
 
 
 def _insert(session: Session, campaign: Campaign, rows: Sequence[Row], moment: datetime, detail: str = "") -> set[str]:

@@ -240,9 +240,9 @@ def audience_from_proto(message: audience_service_pb2.Audience) -> Audience:
     return Audience(message.filter, Channel(message.channel), message.purpose, tuple(message.merge_fields))
 
 
-def set_candidate(candidate: audience_service_pb2.Candidate, row: Row[Any], merge_fields: Sequence[str]) -> None:
+def set_candidate(candidate: audience_service_pb2.Candidate, row: Row[Any]) -> None:
     """Fill a candidate from a row of `audience.candidates`."""
-    person_id, ineligibility, address, language, time_zone, consent_id, *values = tuple(row)
+    person_id, ineligibility, address, language, time_zone, consent_id, merge_fields = tuple(row)
     candidate.person_id = person_id
     if language:
         candidate.language = language
@@ -254,7 +254,7 @@ def set_candidate(candidate: audience_service_pb2.Candidate, row: Row[Any], merg
         candidate.ineligibility = ineligibility
     else:
         candidate.address = address
-    set_struct(candidate.merge_fields, (pair for pair in zip(merge_fields, values, strict=True) if pair[1] != ""))
+    candidate.merge_fields_json = merge_fields
 
 
 def resolved_to_proto(found: Resolved) -> people_service_pb2.ResolvePeopleResponse.Resolved:

@@ -17,7 +17,6 @@ from services.notifications.acceptance import Brief, Recipient, accept
 from services.notifications.inbound import Bounce, Inbound, receive, take_bounces
 from services.notifications.projections import Consent, control_campaign, forget_people, remember_consents
 from services.notifications.states import Channel, Command
-from services.notifications.translate import json_of
 
 # How long a campaign's message may wait whose plan does not say.
 EXPIRY = timedelta(hours=72)
@@ -46,7 +45,7 @@ def on_recipients_planned(session: Session, events: Sequence[RecipientsPlanned])
                 address=recipient.address,
                 language=recipient.language,
                 time_zone=recipient.time_zone,
-                merge_fields=json_of(recipient.merge_fields),
+                merge_fields=recipient.merge_fields_json or "{}",
             )
             for recipient in event.recipients
         ]

@@ -1,5 +1,6 @@
 """Contacts and notifications as campaigns sees them: their contracts, served by plain lists in this process."""
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,6 @@ from typing import Any
 from uuid import UUID
 
 import grpc
-from google.protobuf.struct_pb2 import Struct
 
 from chassis.clock import now
 from chassis.moments import timestamp
@@ -48,9 +48,7 @@ def a_candidate(number: int, **changes: Any) -> audiences.Candidate:
     }
     if "ineligibility" in changes:
         given |= {"address": "", "consent_id": ""}
-    fields = Struct()
-    fields.update({"given_name": f"Name {number}"})
-    return audiences.Candidate(**(given | changes), merge_fields=fields)
+    return audiences.Candidate(**(given | changes), merge_fields_json=json.dumps({"given_name": f"Name {number}"}))
 
 
 def person_id(number: int) -> UUID:

@@ -85,7 +85,7 @@ def recipients(stub: CampaignsServiceStub, campaign: pb.Campaign, **filters: Any
 
 def message_of(campaign: pb.Campaign, number: int) -> UUID:
     """The message of the person with this number."""
-    return message_id_for(UUID(campaign.id), str(person_id(number)))
+    return UUID(message_id_for(UUID(campaign.id), str(person_id(number))))
 
 
 def a_change(campaign: pb.Campaign, number: int, state: str, version: int = 1, **changes: Any) -> MessageChange:

@@ -1,5 +1,6 @@
 """The plan: an audience becomes rows and events, once, whatever happens on the way."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -43,7 +44,7 @@ def test_everybody_in_the_audience_is_in_the_ledger_and_told_to_notifications(
     (event,) = doors.events("campaigns")
     assert isinstance(event, RecipientsPlanned)
     assert [one.address for one in event.recipients] == [f"person{n}@shop.example" for n in (1, 2, 3)]
-    assert event.recipients[0].merge_fields["given_name"] == "Name 1"
+    assert event.recipients[0].merge_fields_json == '{"given_name": "Name 1"}'
     assert event.recipients[0].message_id == str(message_of(campaign, 1))
     assert (event.campaign_name, event.template_version, event.sender) == ("Spring", 3, "Shop <news@shop.example>")
     assert event.expire_time.ToSeconds() - event.schedule_time.ToSeconds() == 72 * 3600
@@ -134,7 +135,7 @@ def test_people_with_long_merge_fields_come_in_smaller_batches_and_events(
     monkeypatch.setattr(planning, "BATCHES", (4, 2))
     neighbours.candidates = [a_candidate(number) for number in range(1, 10)]
     for candidate in neighbours.candidates:
-        candidate.merge_fields["given_name"] = "x" * 600_000
+        candidate.merge_fields_json = json.dumps({"given_name": "x" * 600_000})
     campaign = launched(marketer)
     neighbours.failures["StreamAudience batch"] = [None, grpc.StatusCode.RESOURCE_EXHAUSTED]
     plan_all()

@@ -327,7 +327,7 @@ def test_deleted_people_are_forgotten_and_not_written_to(doors: Doors) -> None:
 
 def test_a_message_that_cannot_be_rendered_has_failed_for_that_reason(doors: Doors) -> None:
     plan = a_plan(a_template(doors), people=2)
-    plan.recipients[0].merge_fields.Clear()
+    plan.recipients[0].merge_fields_json = ""
     accepted(plan)
     sent()
     assert states() == {State.FAILED: 1, State.SENT: 1}

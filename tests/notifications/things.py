@@ -1,5 +1,6 @@
 """Factories of notifications' tests: templates through the door, plans as campaigns sends them."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4, uuid5
@@ -56,7 +57,7 @@ def a_recipient(number: int = 0, campaign_id: str = "", **changes: Any) -> Plann
         "address": f"person{number}@customer.example",
         "language": "en",
         "time_zone": "Europe/Madrid",
-        "merge_fields": fields_of(given_name=f"Ane {number}"),
+        "merge_fields_json": json.dumps({"given_name": f"Ane {number}"}),
     }
     return PlannedRecipient(**(fields | changes))
 

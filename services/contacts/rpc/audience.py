@@ -26,10 +26,10 @@ class AudienceServicer(grpc_pb.AudienceServiceServicer):
         return pb.CheckAudienceResponse(candidates=check.candidates, eligible=check.eligible, missing=check.missing)
 
     def StreamAudience(self, request: pb.StreamAudienceRequest, context: Call) -> Iterator[pb.StreamAudienceResponse]:
-        merge_fields, size = tuple(request.audience.merge_fields), request.batch_size or MOST_CANDIDATES
+        size = request.batch_size or MOST_CANDIDATES
         response = pb.StreamAudienceResponse()
         for row in _candidates(request):
-            set_candidate(response.candidates.add(), row, merge_fields)
+            set_candidate(response.candidates.add(), row)
             if len(response.candidates) == size:
                 yield response
                 response = pb.StreamAudienceResponse()
@@ -41,7 +41,7 @@ class AudienceServicer(grpc_pb.AudienceServiceServicer):
         with database.transaction() as session:
             in_segment, row = audience.explain(session, wanted, parse_id(request.person_id, "person_id"))
         response = pb.ExplainCandidateResponse(in_segment=in_segment)
-        set_candidate(response.candidate, row, wanted.merge_fields)
+        set_candidate(response.candidate, row)
         return response
 
 
