@@ -5,7 +5,7 @@ One request, one event or one job is one transaction, opened at the door with
 rolls back when it raises; nothing else in the product commits.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -88,8 +88,8 @@ class Database:
         with self._answering():
             return self._reading.rows(statement, parameters)
 
-    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement with `%(name)s` that reads and whose best plan depends on the values.
+    def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement with `$1`, `$2` … that reads and whose best plan depends on the values.
 
         Raises Unavailable when the database does not answer.
         """

@@ -3,13 +3,15 @@
 A session with BEGIN and COMMIT takes ten times as long, and SQLAlchemy alone four times.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import count
 from json import JSONDecoder
 from queue import Empty, SimpleQueue
 from typing import Any
 
 import psycopg
-from psycopg.adapt import Transformer
+from psycopg.abc import Buffer
+from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
@@ -20,6 +22,8 @@ from chassis.errors import Unavailable
 _DECODER = JSONDecoder()
 # Seconds to wait for a connection while all are in use.
 PATIENCE = 30.0
+# The server keeps what is prepared for each connection.
+MOST_PREPARED = 200
 
 
 class Lookups:
@@ -38,8 +42,8 @@ class Lookups:
         """The rows of a statement. Raises psycopg.Error, and Unavailable when no connection becomes free."""
         return self._with_reader(lambda reader: reader.rows(statement, parameters))
 
-    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement with `%(name)s`, planned for these values alone. Raises as `rows` does."""
+    def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of a statement, planned for these values alone, which need not be texts. Raises as `rows` does."""
         return self._with_reader(lambda reader: reader.planned(statement, parameters))
 
     def _with_reader(self, read: Callable[["_Reader"], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
@@ -81,20 +85,24 @@ class _Reader:
         set_json_loads(_json, connection)
         self._typed = Transformer(connection)
         self._prepared: dict[str, bytes] = {}
+        self._numbers = count()
         self._plans_anew = False
 
     def rows(self, statement: str, parameters: Sequence[str]) -> list[tuple[Any, ...]]:
+        return self._rows(statement, [parameter.encode() for parameter in parameters])
+
+    def _rows(self, statement: str, parameters: Sequence[Buffer | None]) -> list[tuple[Any, ...]]:
         name = self._prepared.get(statement) or self._prepare(statement)
-        result = self._server.exec_prepared(name, [parameter.encode() for parameter in parameters])
+        result = self._server.exec_prepared(name, parameters)  # type: ignore[arg-type]  # the stubs lack NULL
         self._require(result, ExecStatus.TUPLES_OK)
         self._typed.set_pgresult(result)
         return self._typed.load_rows(0, result.ntuples, tuple)
 
-    def planned(self, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         if not self._plans_anew:
             self._connection.execute("SET plan_cache_mode = force_custom_plan")
             self._plans_anew = True
-        return self._connection.execute(statement.encode(), parameters, prepare=True).fetchall()
+        return self._rows(statement, self._typed.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters)))
 
     def is_lost(self) -> bool:
         return self._connection.closed
@@ -103,7 +111,10 @@ class _Reader:
         self._connection.close()
 
     def _prepare(self, statement: str) -> bytes:
-        name = f"lookup_{len(self._prepared)}".encode()
+        if len(self._prepared) == MOST_PREPARED:
+            oldest = next(iter(self._prepared))
+            self._connection.execute(b"DEALLOCATE " + self._prepared.pop(oldest))
+        name = f"lookup_{next(self._numbers)}".encode()
         self._require(self._server.prepare(name, statement.encode()), ExecStatus.COMMAND_OK)
         self._prepared[statement] = name
         return name

@@ -63,7 +63,7 @@ def paginate(
     page = statement.order_by(None).order_by(*keys).limit(size + 1)
     if request.page_token:
         page = page.where(after(keys, _values(keys, position_in(request.page_token, query))))
-    found = session.execute(page.add_columns(*map(_column, keys))).freeze()
+    found = session.execute(page.add_columns(*map(column_of, keys))).freeze()
     rows = found().columns(*range(len(statement.column_descriptions))).all()
     if len(rows) <= size:
         return list(rows), ""
@@ -83,7 +83,7 @@ def after(keys: Sequence[Any], position: Sequence[ColumnElement[Any]]) -> Column
     descending = {_is_descending(key) for key in keys}
     if len(descending) > 1:
         raise TypeError("the keys of a page are all ascending or all descending")
-    columns = tuple_(*map(_column, keys))
+    columns = tuple_(*map(column_of, keys))
     return columns < tuple_(*position) if descending == {True} else columns > tuple_(*position)
 
 
@@ -101,7 +101,7 @@ def position_in(token: str, query: str) -> list[Any]:
 
 
 def _values(keys: Sequence[Any], position: Sequence[Any]) -> list[ColumnElement[Any]]:
-    columns = map(_column, keys)
+    columns = map(column_of, keys)
     return [literal(_read(value, column), column.type) for value, column in zip(position, columns, strict=True)]
 
 
@@ -109,7 +109,8 @@ def _read(value: Any, column: Any) -> Any:
     return _READ.get(column.type.python_type, lambda plain: plain)(value)
 
 
-def _column(key: Any) -> Any:
+def column_of(key: Any) -> Any:
+    """What a key is ordered by, without its direction."""
     return key.element if isinstance(key, UnaryExpression) else key
 
 

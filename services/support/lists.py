@@ -5,58 +5,39 @@ second: a text such as "-30d" means another time in the next. PostgreSQL plans e
 for any value at all would be a bad one for a tag that half of the tickets have.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import UUID
+from typing import Any, NamedTuple
 
-from sqlalchemy import Text, Uuid, bindparam, cast, func, select
+from sqlalchemy import ColumnElement, Text, Uuid, bindparam, cast, select
 
 from chassis.clock import now
-from chassis.paging import PageRequest, after, position_in, size_of, token_of
+from chassis.paging import PageRequest, after, column_of, position_in, size_of, token_of
+from denda.support.v1 import ticket_pb2
 from services.support import criteria
 from services.support.criteria import ORDERS, Order
-from services.support.models import URGENCY, Participant, Ticket, database
-from services.support.tickets import Companion
+from services.support.models import Ticket, database
 from services.support.views import Listing
 
 MOST_KEPT = 1_000
-# Ids as texts, which is what becomes of them anyway: making objects of them takes as long as finding them.
-_COLUMNS = [
-    cast(column, Text).label(column.name) if isinstance(column.type, Uuid) else column
-    for column in Ticket.__table__.columns
-    if column.name not in ("subject_key", "words")
-]
-_PARTICIPANTS = (
-    select(func.json_agg(func.json_build_array(Participant.address, Participant.person_id)))
-    .where(Participant.ticket_id == Ticket.id)
-    .correlate(Ticket)
-    .scalar_subquery()
-)
+# What a row of a list begins with: all that a message of a ticket has, and whether there are participants to look for.
+FIELDS = tuple(field.name for field in ticket_pb2.Ticket.DESCRIPTOR.fields)
 
-# The fields that a page goes by, as `criteria.ORDERS` has them.
-_KEYS = {
-    Order.RECENT: ("last_message_time", "id"),
-    Order.CREATED: ("id",),
-    Order.PRIORITY: ("urgency", "last_message_time", "id"),
+
+def _as_text(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Ids as texts, which is what becomes of them anyway: making objects of them takes as long as finding them."""
+    return cast(column, Text) if isinstance(column.type, Uuid) else column
+
+
+_MADE: dict[str, ColumnElement[Any]] = {
+    "participants": Ticket.__table__.c.accompanied,
+    "etag": cast(Ticket.version, Text),
 }
+_COLUMNS = [_MADE[name] if name in _MADE else _as_text(Ticket.__table__.columns[name]) for name in FIELDS]
 
-if TYPE_CHECKING:
-    Listed = Ticket
-else:
-    _FIELDS = [*(column.name for column in _COLUMNS), "urgency", "people"]
-
-    class Listed(NamedTuple("_Row", [(name, Any) for name in _FIELDS])):
-        """The row of a ticket in a list."""
-
-        __slots__ = ()
-
-        @property
-        def participants(self) -> list[Companion]:
-            """Who else is in the conversation, by address."""
-            if not self.people:
-                return []
-            return sorted(Companion(address, UUID(person) if person else None) for address, person in self.people)
+_PARTICIPANTS = """
+    SELECT ticket_id::text, address, person_id::text FROM ticket_participant WHERE ticket_id = ANY($1::uuid[])
+    ORDER BY ticket_id, address"""
 
 
 class _Question(NamedTuple):
@@ -69,35 +50,61 @@ class _Question(NamedTuple):
     second: int
 
 
-def page(wanted: Listing, request: PageRequest, who: str) -> tuple[list[Listed], str]:
-    """A page of tickets as a caller sees it, rows with a ticket's fields, and the token of the next one.
+class _Statement(NamedTuple):
+    """The SQL of a first or a further page with `$1`, `$2` …, and their names and values, as far as they are known."""
+
+    text: str
+    names: Sequence[str]
+    values: dict[str, Any]
+
+
+class _Numbers(dict[str, str]):
+    """A number for each name that a text is filled in with."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = f"${len(self) + 1}"
+        return self[name]
+
+
+def page(wanted: Listing, request: PageRequest, who: str) -> tuple[list[dict[str, Any]], str]:
+    """A page of tickets as a caller sees it, each as the fields of its message, and the token of the next one.
 
     Raises FilterError, and InvalidArgument for the token of another list.
     """
     query, size = f"tickets {wanted.order.name} {wanted.filter}", size_of(request)
     position = position_in(request.page_token, query) if request.page_token else []
-    asked = _Question(wanted.filter, wanted.order, bool(position), who, int(now().timestamp()))
-    statement, values = _statement(asked)
-    here = {f"key_{number}": value for number, value in enumerate(position)}
-    rows = database.planned(statement, {**values, **here, "most": size + 1})
-    found: list[Listed] = list(map(Listed._make, rows[:size]))  # type: ignore[attr-defined]  # rows
-    if len(rows) <= size:
-        return found, ""
-    return found, token_of(query, [getattr(found[-1], name) for name in _KEYS[wanted.order]])
+    statement = _statement(_Question(wanted.filter, wanted.order, bool(position), who, int(now().timestamp())))
+    values = statement.values | {f"key_{number}": value for number, value in enumerate(position)} | {"most": size + 1}
+    rows = database.planned(statement.text, [values[name] for name in statement.names])
+    found = [dict(zip(FIELDS, row, strict=False)) for row in rows[:size]]
+    _set_participants(found)
+    return found, token_of(query, rows[size - 1][len(FIELDS) :]) if len(rows) > size else ""
+
+
+def _set_participants(found: Sequence[dict[str, Any]]) -> None:
+    """Who else is in the conversations; most pages have nobody, and ask for nobody."""
+    accompanied = {ticket["id"]: ticket for ticket in found if ticket["participants"]}
+    for ticket in found:
+        ticket["participants"] = []
+    if accompanied:
+        for ticket_id, address, person_id in database.lookup(_PARTICIPANTS, "{" + ",".join(accompanied) + "}"):
+            accompanied[ticket_id]["participants"].append({"address": address, "person_id": person_id})
 
 
 @lru_cache(maxsize=MOST_KEPT)
-def _statement(asked: _Question) -> tuple[str, Mapping[str, Any]]:
-    """The SQL of a first or a further page, with its values; `key_0` … and `most` are to be filled in."""
+def _statement(asked: _Question) -> _Statement:
+    """The statement of a question; `key_0` … and `most` are to be filled in."""
     keys = ORDERS[asked.order]
-    statement = select(*_COLUMNS, URGENCY.label("urgency"), _PARTICIPANTS).where(criteria.condition(asked.filter))
+    place = [bindparam(f"key_{number}", type_=key.type) for number, key in enumerate(keys)]
+    rows = select(*_COLUMNS, *(_as_text(column_of(key)) for key in keys)).where(criteria.condition(asked.filter))
     if asked.further:
-        place = [bindparam(f"key_{number}", type_=key.type) for number, key in enumerate(keys)]
-        statement = statement.where(after(keys, place))
+        rows = rows.where(after(keys, place))
     dialect = database.engine.dialect
-    compiled = statement.order_by(*keys).limit(bindparam("most")).compile(dialect=dialect)
+    compiled = rows.order_by(*keys).limit(bindparam("most")).compile(dialect=dialect)
+    numbers = _Numbers()
+    text = str(compiled) % numbers
     values = {}
     for name, bound in compiled.binds.items():
         process = bound.type.dialect_impl(dialect).bind_processor(dialect)
         values[name] = process(bound.value) if process and bound.value is not None else bound.value
-    return str(compiled), values
+    return _Statement(text, list(numbers), values)

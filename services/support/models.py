@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Text,
     Uuid,
+    event,
     func,
     literal_column,
     text,
@@ -101,6 +102,8 @@ class Ticket(Base):
     merged_into_id: Mapped[UUID | None] = mapped_column(ForeignKey("ticket.id"), index=True)
     suggested_ticket_id: Mapped[UUID | None]
     message_count: Mapped[int] = mapped_column(server_default="0")
+    # There is or was a participant; lists do not look for those of the others.
+    accompanied: Mapped[bool] = mapped_column(server_default=text("false"))
     last_message_time: Mapped[datetime] = mapped_column(server_default=func.now())
     customer_spoke_last: Mapped[bool] = mapped_column(server_default=text("true"))
     first_answer_time: Mapped[datetime | None]
@@ -115,6 +118,11 @@ class Ticket(Base):
     participants: Mapped[list["Participant"]] = relationship(
         cascade="all, delete-orphan", lazy="selectin", order_by="Participant.address"
     )
+
+
+@event.listens_for(Ticket.participants, "append")
+def _accompany(ticket: Ticket, *_: object) -> None:
+    ticket.accompanied = True
 
 
 # The most urgent first and, among these, the one that waits longest: all counted upwards, as a page needs it.

@@ -117,15 +117,18 @@ def test_pages_of_any_order_have_each_ticket_once(support: Support) -> None:
     assert pages(support, order=CREATED, size=2) == subjects[::-1]
 
 
-def test_a_page_is_one_statement_with_participants_and_all(support: Support) -> None:
+def test_participants_are_looked_for_by_one_statement_where_there_are_any(support: Support) -> None:
     people = [ticket_pb2.Participant(address=f"person{number}@shop.example", person_id=AGENT) for number in range(3)]
-    for _ in range(5):
-        support.a_ticket(participants=people)
-    with counted_statements() as others, sent() as statements:
-        found = support.tickets.ListTickets(pb.ListTicketsRequest()).tickets
-    assert [list(ticket.participants) for ticket in found] == [people] * 5
-    assert found[0] == support.get(found[0].id)
-    assert (len(statements), others) == (1, [])
+    for number in range(6):
+        support.a_ticket(
+            participants=people if number % 2 else [], subject="alone" if number % 2 == 0 else "in company"
+        )
+    for filter_text, expected in (("", [people, []] * 3), ('subject = "alone"', [[]] * 3)):
+        with counted_statements() as others, sent() as statements, looked_up() as lookups:
+            found = support.tickets.ListTickets(pb.ListTicketsRequest(filter=filter_text)).tickets
+        assert [list(ticket.participants) for ticket in found] == expected
+        assert found[0] == support.get(found[0].id)
+        assert (len(statements), len(lookups), others) == (1, int(people in expected), [])
 
 
 def plans(support: Support, filter_text: str, depth: int = 5, **options: Any) -> list[str]:
@@ -161,6 +164,21 @@ def sent() -> Iterator[list[tuple[str, Any]]]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "planned", note)
+        yield statements
+
+
+@contextmanager
+def looked_up() -> Iterator[list[str]]:
+    """The statements of lookups that are sent inside the block."""
+    statements: list[str] = []
+    lookup = database.lookup
+
+    def note(statement: str, *parameters: str) -> list[tuple[Any, ...]]:
+        statements.append(statement)
+        return lookup(statement, *parameters)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "lookup", note)
         yield statements
 
 

@@ -1,7 +1,6 @@
 """TicketsService: tickets made, found, changed and watched; the contract is denda/support/v1/tickets_service.proto."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from chassis import requests
 from chassis.auth import caller
@@ -20,11 +19,11 @@ from services.support.translate import (
     changes_from_proto,
     draft_from_proto,
     entry_to_proto,
+    listed_to_proto,
     news_to_proto,
     presence_to_proto,
     tags_from_proto,
     text_from_proto,
-    ticket_fields,
     ticket_to_proto,
 )
 from services.support.views import Listing
@@ -56,8 +55,7 @@ class TicketsServicer(grpc_pb.TicketsServiceServicer):
 
     def ListTickets(self, request: pb.ListTicketsRequest, context: Call) -> pb.ListTicketsResponse:
         rows, token = lists.page(_listing(request, Order(request.order)), request, caller().subject)
-        found: Any = map(ticket_fields, rows)
-        return pb.ListTicketsResponse(tickets=found, next_page_token=token)
+        return pb.ListTicketsResponse(tickets=map(listed_to_proto, rows), next_page_token=token)
 
     def UpdateTicket(self, request: pb.UpdateTicketRequest, context: Call) -> ticket_pb2.Ticket:
         ticket_id = parse_id(request.ticket.id, "ticket.id")
