@@ -16,7 +16,7 @@ from denda.support.v1 import tickets_service_pb2 as pb
 from denda.support.v1.tickets_service_pb2_grpc import TicketsServiceStub
 from tests.kit.world import World
 
-COUNT, ROUNDS, PAGE = 1_000_000, 40, 50
+COUNT, ROUNDS, PAGE = 1_000_000, 200, 50
 DEEP = 200
 WATCHERS, CHANGES = 200, 10
 FILTER = 'queue = "Queue 2" AND state = "OPEN" AND assignee = "agent 3" AND tags:"parcel"'
