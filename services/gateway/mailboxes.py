@@ -1,7 +1,9 @@
-"""Whom mail is taken for: everybody at the inbound domain, and the addresses of queues. There is no way through."""
+"""Whom mail is taken for: the inbound domain, our own senders and the addresses of queues. There is no way through."""
 
 import threading
 import time
+from email.utils import parseaddr
+from functools import cache
 
 from services.gateway import clients
 from services.gateway.settings import gateway_settings
@@ -11,9 +13,17 @@ REMEMBERED = 5.0
 
 
 def is_ours(address: str) -> bool:
-    """Whether an address is at the inbound domain; `Postmaster` alone is too (RFC 5321 §4.5.1)."""
+    """Whether an address is at the inbound domain or one of our senders; so is `Postmaster` (RFC 5321 §4.5.1)."""
     local, _, domain = address.casefold().rpartition("@")
-    return domain == gateway_settings().inbound_domain.casefold() or (not local and domain == "postmaster")
+    at_home = domain == gateway_settings().inbound_domain.casefold() or (not local and domain == "postmaster")
+    return at_home or address.casefold() in _senders()
+
+
+@cache
+def _senders() -> frozenset[str]:
+    """The addresses that our mails come from where they name no other; answers without a Reply-To go there."""
+    chosen = gateway_settings()
+    return frozenset(parseaddr(sender)[1].casefold() for sender in (chosen.email_sender, chosen.support_sender))
 
 
 class QueueAddresses:

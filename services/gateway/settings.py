@@ -20,6 +20,11 @@ class GatewaySettings(BaseSettings):
         description="Origins whose pages may use REST from a browser, with commas between: https://shop.example. "
         "Empty: none.",
     )
+    # The same settings as notifications' and support's: people answer to who wrote to them.
+    email_sender: str = Field(
+        "Denda <hello@denda.example>", description="From whom an email is that names no sender of its own."
+    )
+    support_sender: str = Field("Denda <support@denda.example>", description="From whom agents' answers by mail are.")
     http_proxies: int = Field(
         0,
         ge=0,

@@ -103,6 +103,11 @@ def test_mail_is_taken_for_queues_and_the_inbound_domain(talk: Callable[[], Talk
     assert talk().say("EHLO x", "MAIL FROM:<a@b.example>", f"RCPT TO:<{address}>") == "250 2.1.5 OK"
 
 
+@pytest.mark.parametrize("address", ["hello@denda.example", "Support@denda.example"])
+def test_who_answers_to_the_sender_of_our_own_mails_is_heard(talk: Callable[[], Talk], address: str) -> None:
+    assert talk().say("EHLO x", "MAIL FROM:<a@b.example>", f"RCPT TO:<{address}>") == "250 2.1.5 OK"
+
+
 @pytest.mark.parametrize(
     "address",
     [
