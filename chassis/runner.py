@@ -132,7 +132,7 @@ def running(
         workers = stack.enter_context(_workers(deadline))
         if "relay" in roles:
             for service in services:
-                relays.loop(_relay(service, bus))
+                relays.add(f"{service.name}-relay", partial(_relay, service, bus))
         if "worker" in roles:
             for service in services:
                 _start_work(service, bus, workers)
@@ -214,8 +214,18 @@ def _doors(services: Sequence[Service], keys: KeyRing, deadline: _Deadline) -> I
             closed.wait(deadline.left())
 
 
-def _relay(service: Service, bus: Bus) -> Loop:
-    return Loop(f"{service.name}-relay", lambda: relay_once(service.database, bus) == BATCH, RELAY_IDLE)
+def _relay(service: Service, bus: Bus, stop: threading.Event) -> None:
+    """Carry events to the bus, and at the stop what the others wrote last."""
+
+    def step() -> bool:
+        return relay_once(service.database, bus) == BATCH
+
+    forever(f"{service.name}-relay", step, stop, RELAY_IDLE)
+    try:
+        while step():
+            pass
+    except Exception as error:
+        log.warning("events_wait_for_the_next_start", service=service.name, error=type(error).__name__)
 
 
 def _start_work(service: Service, bus: Bus, workers: Workers) -> None:
