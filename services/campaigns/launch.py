@@ -100,7 +100,11 @@ def _inspect(campaign: Campaign, template_id: UUID) -> InspectTemplateResponse:
 
 def _check_audience(campaign: Campaign, template: InspectTemplateResponse, found: CheckAudienceResponse) -> None:
     if not found.candidates:
-        raise _refusal(campaign, "SEGMENT_EMPTY", "Nobody is in the segment.")
+        raise _refusal(
+            campaign,
+            "SEGMENT_EMPTY",
+            "Nobody is in the segment: its filter fits no person. Change the filter, or choose another segment.",
+        )
     if not found.eligible:
         raise _refusal(
             campaign,
@@ -129,7 +133,9 @@ def _ask(campaign: Campaign, service: str, what: str, call: Callable[[], Answer]
             raise clients.unavailable(service, error) from None
         if error.code() == grpc.StatusCode.NOT_FOUND:
             raise _refusal(campaign, f"{what}_NOT_FOUND", clients.sentence(error)) from None
-        raise _refusal(campaign, f"{what}_REFUSED", clients.sentence(error)) from None
+        # Contacts names a field of its own request; whoever launches knows the template.
+        told = clients.sentence(error).replace("audience.merge_fields:", "The template's merge fields:", 1)
+        raise _refusal(campaign, f"{what}_REFUSED", told) from None
 
 
 def _refusal(campaign: Campaign, reason: str, message: str) -> FailedPrecondition:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from uuid import UUID, uuid4, uuid5
 
 import click
+import grpc
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -95,6 +96,8 @@ def people(
     )
     plan.import_id = str(resume or (uuid4() if again else _import_id(plan, file)))
     stub = ImportsServiceStub(session.channel("contacts"))
+    if _is_finished(stub, plan.import_id):
+        notes.print("This file was imported before: here is its report, and nothing is done. --again imports it anew.")
     with reading(file.name, file.stat().st_size) as read, file.open("rb") as source:
         report = stub.ImportPeople(requests(plan, source, read))
     _show_report(report)
@@ -156,6 +159,16 @@ def _consent(text: str, basis: str, evidence: str) -> pb.ImportConsent:
     return pb.ImportConsent(
         purpose=purpose, channel=CHANNELS[channel], column=column, basis=basis, evidence_detail=evidence
     )
+
+
+def _is_finished(stub: ImportsServiceStub, import_id: str) -> bool:
+    """Whether there is such an import already that is over."""
+    try:
+        return stub.GetImport(pb.GetImportRequest(id=import_id)).state == pb.Import.STATE_FINISHED
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            return False
+        raise
 
 
 def _show_report(report: pb.Import) -> None:

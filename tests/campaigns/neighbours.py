@@ -98,7 +98,7 @@ class Neighbours(
         self.enter("CheckAudience", context)
         known = {"given_name", "points"}
         if unknown := sorted(set(request.audience.merge_fields) - known):
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"merge_fields: there is no field {unknown[0]!r}")
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"audience.merge_fields: there is no field {unknown[0]!r}")
         eligible = [one for one in self.candidates if not one.ineligibility]
         return audiences.CheckAudienceResponse(
             candidates=len(self.candidates), eligible=len(eligible), missing=self.missing

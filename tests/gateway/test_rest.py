@@ -162,6 +162,12 @@ def test_a_wrong_body_is_a_problem_that_names_the_place(rest: Rest, body: bytes,
     assert fields_at_fault(answer) == [field]
 
 
+def test_a_wrong_value_within_a_list_is_told_what_would_be_right(rest: Rest) -> None:
+    body = {"person": {"addresses": [{"kind": "KIND_PIGEON"}]}}
+    answer = rest.client.post("/v1/people", json=body, headers=rest.headers)
+    assert "must be one of KIND_EMAIL, KIND_PHONE" in problem(answer, 400)["detail"]
+
+
 def test_text_that_no_database_takes_is_refused(rest: Rest) -> None:
     assert problem(rest("POST", "/v1/people", {"person": {"givenName": "A\x00"}}), 400)
     assert problem(rest("GET", '/v1/people?filter=given_name = "%00"'), 400)

@@ -40,8 +40,10 @@ def setting(url: str) -> str:
     """What to say to a shell once, before the examples."""
     return (
         "TOKEN=$(.venv/bin/denda token)   # for calls of the role admin alone: denda token --email YOU\n"
-        f'first() {{ curl -s -H "Authorization: Bearer $TOKEN" "{url}/v1/$1" '
-        '| grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | sed -n "${3:-1}p" | cut -d \'"\' -f 4; }'
+        f'first() {{ found=$(curl -s -H "Authorization: Bearer $TOKEN" "{url}/v1/$1")\n'
+        '  printf %s "$found" | grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | sed -n "${3:-1}p" | cut -d \'"\' -f 4 '
+        "| grep . ||\n"
+        '  echo "There is no ${2:-id} to use in /v1/$1: $found" >&2; }'
     )
 
 

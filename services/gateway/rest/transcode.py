@@ -7,7 +7,7 @@ taken too), enums by name, 64-bit integers as strings, times as RFC 3339. Answer
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from google.protobuf import field_mask_pb2
@@ -182,7 +182,7 @@ def _parse(tree: dict[str, Any], message: Message) -> None:
 def _refusal(descriptor: Any, told: str) -> InvalidArgument:
     """What is wrong and what would be right, of an error that json_format raised."""
     path = WITHIN.findall(told)
-    field = field_of(descriptor, ".".join(path)) if path else None
+    field = _innermost(descriptor, path)
     if unknown := UNKNOWN.search(told):
         there: Any = field.message_type if field else descriptor
         names = ", ".join(known.json_name for known in there.fields)
@@ -190,13 +190,26 @@ def _refusal(descriptor: Any, told: str) -> InvalidArgument:
     return InvalidArgument(".".join(path) or "request", _wanted(field) if field else "is not as the contract says.")
 
 
+def _innermost(descriptor: Any, path: Sequence[str]) -> FieldDescriptor | None:
+    """The field that a path ends at, through lists too."""
+    field: FieldDescriptor | None = None
+    for name in path:
+        field = field_of(descriptor, name)
+        if field is None:
+            return None
+        descriptor = field.message_type
+    return field
+
+
 def _wanted(field: Any) -> str:
     if field.enum_type:
-        kind = "one of " + ", ".join(value.name for value in field.enum_type.values)
+        names = [value.name for value in field.enum_type.values if not value.name.endswith("_UNSPECIFIED")]
+        kind = f"one of {', '.join(names)}"
     elif field.message_type:
         kind = f"a {field.message_type.name} in the JSON of Protocol Buffers"
     else:
-        kind = f"a {FieldDescriptorProto.Type.Name(field.type).removeprefix('TYPE_').lower()}"
+        name = FieldDescriptorProto.Type.Name(field.type).removeprefix("TYPE_").lower()
+        kind = f"{'an' if name.startswith('i') else 'a'} {name}"
     return f"must be {'a list, each ' if field.is_repeated else ''}{kind}."
 
 
