@@ -2,8 +2,6 @@
 
 import threading
 import time
-from email.utils import parseaddr
-from functools import cache
 
 from services.gateway import clients
 from services.gateway.settings import gateway_settings
@@ -19,11 +17,12 @@ def is_ours(address: str) -> bool:
     return at_home or address.casefold() in _senders()
 
 
-@cache
 def _senders() -> frozenset[str]:
     """The addresses that our mails come from where they name no other; answers without a Reply-To go there."""
     chosen = gateway_settings()
-    return frozenset(parseaddr(sender)[1].casefold() for sender in (chosen.email_sender, chosen.support_sender))
+    # A name may hold a comma without quotes, which no parser of headers takes.
+    written = (chosen.email_sender, chosen.support_sender)
+    return frozenset(sender.rpartition("<")[2].strip("> ").casefold() for sender in written)
 
 
 class QueueAddresses:

@@ -13,7 +13,7 @@ import pytest
 from chassis.errors import Unavailable
 from chassis.settings import settings
 from services import port
-from services.gateway import mail_conversation, mail_door
+from services.gateway import mail_conversation, mail_door, mailboxes
 from services.gateway.mail_door import MailDoor
 from services.gateway.service import Gateway
 from services.gateway.settings import gateway_settings
@@ -106,6 +106,13 @@ def test_mail_is_taken_for_queues_and_the_inbound_domain(talk: Callable[[], Talk
 @pytest.mark.parametrize("address", ["hello@denda.example", "Support@denda.example"])
 def test_who_answers_to_the_sender_of_our_own_mails_is_heard(talk: Callable[[], Talk], address: str) -> None:
     assert talk().say("EHLO x", "MAIL FROM:<a@b.example>", f"RCPT TO:<{address}>") == "250 2.1.5 OK"
+
+
+@pytest.mark.parametrize("sender", ["Shop, the old one <News@shop.example>", "news@shop.example"])
+def test_a_sender_is_known_however_its_name_is_written(monkeypatch: pytest.MonkeyPatch, sender: str) -> None:
+    chosen = gateway_settings().model_copy(update={"email_sender": sender})
+    monkeypatch.setattr(mailboxes, "gateway_settings", lambda: chosen)
+    assert mailboxes.is_ours("news@shop.example")
 
 
 @pytest.mark.parametrize(
