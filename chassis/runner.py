@@ -216,13 +216,10 @@ def _doors(services: Sequence[Service], keys: KeyRing, deadline: _Deadline) -> I
 
 def _relay(service: Service, bus: Bus, stop: threading.Event) -> None:
     """Carry events to the bus, and at the stop what the others wrote last."""
-
-    def step() -> bool:
-        return relay_once(service.database, bus) == BATCH
-
-    forever(f"{service.name}-relay", step, stop, RELAY_IDLE)
+    forever(f"{service.name}-relay", lambda: relay_once(service.database, bus) == BATCH, stop, RELAY_IDLE)
     try:
-        while step():
+        # Large events make rounds that are over before they are full.
+        while relay_once(service.database, bus):
             pass
     except Exception as error:
         log.warning("events_wait_for_the_next_start", service=service.name, error=type(error).__name__)
