@@ -124,7 +124,7 @@ def test_participants_are_looked_for_by_one_statement_where_there_are_any(suppor
             participants=people if number % 2 else [], subject="alone" if number % 2 == 0 else "in company"
         )
     for filter_text, expected in (("", [people, []] * 3), ('subject = "alone"', [[]] * 3)):
-        with counted_statements() as others, sent() as statements, looked_up() as lookups:
+        with counted_statements() as others, sent() as statements, sent("lookup") as lookups:
             found = support.tickets.ListTickets(pb.ListTicketsRequest(filter=filter_text)).tickets
         assert [list(ticket.participants) for ticket in found] == expected
         assert found[0] == support.get(found[0].id)
@@ -153,32 +153,18 @@ def explained_list(support: Support, request: pb.ListTicketsRequest) -> tuple[st
 
 
 @contextmanager
-def sent() -> Iterator[list[tuple[str, Any]]]:
-    """The statements of lists that are sent inside the block, each with its values."""
-    statements: list[tuple[str, Any]] = []
-    planned = database.planned
+def sent(way: str = "planned") -> Iterator[list[tuple[Any, ...]]]:
+    """The statements that are sent on a way of the database inside the block, each with its values."""
+    statements: list[tuple[Any, ...]] = []
+    send = getattr(database, way)
 
-    def note(statement: str, values: Any) -> list[tuple[Any, ...]]:
-        statements.append((statement, values))
-        return planned(statement, values)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "planned", note)
-        yield statements
-
-
-@contextmanager
-def looked_up() -> Iterator[list[str]]:
-    """The statements of lookups that are sent inside the block."""
-    statements: list[str] = []
-    lookup = database.lookup
-
-    def note(statement: str, *parameters: str) -> list[tuple[Any, ...]]:
+    def note(*statement: Any) -> list[tuple[Any, ...]]:
         statements.append(statement)
-        return lookup(statement, *parameters)
+        rows: list[tuple[Any, ...]] = send(*statement)
+        return rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(database, "lookup", note)
+        patch.setattr(database, way, note)
         yield statements
 
 
