@@ -41,8 +41,16 @@ def results_at_the_end(world: World, campaign_id: str, seconds: float) -> campai
         results: campaign_pb2.Results = patiently(lambda: stub.GetResults(count))
         if state == finished:
             return results
-        assert time.monotonic() < until, f"the campaign does not finish: {results}"
+        assert time.monotonic() < until, f"the campaign does not finish: {results}{unfinished(world)}"
         time.sleep(0.5)
+
+
+def unfinished(world: World) -> list[tuple[object, ...]]:
+    """The first messages that are not settled, with what was tried and when they are due."""
+    query = """SELECT o.message_id, m.attempts, m.detail, o.claim, o.due_time - now() AS rests, o.lease_until - now()
+        FROM outgoing AS o JOIN message AS m ON m.id = o.message_id LIMIT 5"""
+    with world.tables("notifications") as notifications:
+        return notifications.execute(query).fetchall()
 
 
 def ledger(world: World, campaign_id: str) -> dict[str, "campaigns_service_pb2.Recipient"]:

@@ -13,6 +13,7 @@ import random
 import ssl
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +41,8 @@ class Behaviour:
     refuse: float = 0.0
     defer_data: float = 0.0
     refuse_data: float = 0.0
+    # How often at most the same recipient is refused for now; each time the sender rests longer.
+    most_deferrals: int = 2
     # Answers for certain recipients, "550 5.1.1 no such user", and for every new connection, "421 4.3.2 busy".
     recipients: dict[str, str] = field(default_factory=dict)
     greeting: str = ""
@@ -55,6 +58,7 @@ class Ledger:
     """What was taken since the last `clear`."""
 
     mails: list[tuple[str, str, str]] = field(default_factory=list)
+    deferrals: Counter[str] = field(default_factory=Counter)
     connections: int = 0
 
     def take(self, recipients: list[str], mail: bytes, *, keep: bool) -> None:
@@ -110,7 +114,7 @@ class Connection(asyncio.Protocol):
         behaviour = self._behaviour
         if _by_chance(behaviour.drop_before):
             self._transport.abort()
-        elif _by_chance(behaviour.defer_data):
+        elif self._defers(recipients, behaviour.defer_data):
             self._answer("451 4.3.0 try again later")
         elif _by_chance(behaviour.refuse_data):
             self._answer("554 5.7.1 not wanted")
@@ -120,6 +124,12 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
             else:
                 self._answer("250 2.0.0 taken")
+
+    def _defers(self, recipients: list[str], share: float) -> bool:
+        deferrals = self._ledger.deferrals
+        deferred = _by_chance(share) and all(deferrals[r] < self._behaviour.most_deferrals for r in recipients)
+        deferrals.update(recipients if deferred else ())
+        return deferred
 
     def _obey(self, line: str) -> None:
         if self._login is not None:
@@ -187,7 +197,7 @@ class Connection(asyncio.Protocol):
         address = rest[rest.find("<") + 1 : rest.find(">")]
         if answer := self._behaviour.recipients.get(address):
             self._say(answer)
-        elif _by_chance(self._behaviour.defer):
+        elif self._defers([address], self._behaviour.defer):
             self._say("450 4.2.1 mailbox busy")
         elif _by_chance(self._behaviour.refuse):
             self._say("550 5.1.1 no such user")
@@ -250,6 +260,7 @@ class Questions(asyncio.Protocol):
                 return self._ledger.mails[question.get("start", 0) :]
             case "clear":
                 self._ledger.mails.clear()
+                self._ledger.deferrals.clear()
                 self._ledger.connections = 0
                 self._set(asdict(Behaviour()))
             case "configure":
