@@ -228,6 +228,18 @@ def test_what_is_released_goes_out_again_and_the_provider_is_left_alone_first(do
         assert set(session.scalars(select(Message.attempts))) == {1}
 
 
+def test_a_provider_that_takes_some_before_it_breaks_off_is_not_left_alone_for_longer_each_time(
+    doors: Doors, scripted: Scripted
+) -> None:
+    scripted.answers = [Answer.TAKEN, Answer.RELEASED] * 4
+    accepted(a_plan(a_template(doors), people=6))
+    for _ in range(4):
+        sending.send_bulk(Channel.EMAIL)
+        scripted.seconds += 2
+    sent()
+    assert states() == {State.SENT: 6}
+
+
 def test_a_deferred_message_waits_longer_each_time_and_expires_in_the_end(
     doors: Doors, scripted: Scripted, frozen_clock: FrozenClock
 ) -> None:

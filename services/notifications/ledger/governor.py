@@ -35,7 +35,7 @@ class Governor:
             return pause
 
     def reached(self, provider: str) -> None:
-        """The provider took something, so the next trouble is a first one."""
+        """The provider answered for a message, so the next trouble is a first one."""
         self._failures.pop(provider, None)
 
 

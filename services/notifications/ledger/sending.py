@@ -130,17 +130,18 @@ def _handed_over(provider: Provider, parcels: Sequence[Parcel]) -> Sequence[Outc
         return []
     try:
         outcomes = provider.send(parcels)
-        reached = Answer.RELEASED not in {outcome.answer for outcome in outcomes} or is_stopping()
+        broken_off = Answer.RELEASED in {outcome.answer for outcome in outcomes} and not is_stopping()
     except Exception:
         # A provider answers for each message; when it raises, nobody knows what it did.
         log.exception("provider_failed", provider=provider.name)
         outcomes = [Outcome(Answer.UNKNOWN, "the provider's client failed")] * len(parcels)
-        reached = False
-    for answer, count in Counts(outcome.answer for outcome in outcomes).items():
+        broken_off = True
+    answers = Counts(outcome.answer for outcome in outcomes)
+    for answer, count in answers.items():
         SENT.labels(provider.name, answer.value).inc(count)
-    if reached:
+    if answers.keys() - {Answer.RELEASED, Answer.UNKNOWN}:
         governor.reached(provider.name)
-    else:
+    if broken_off:
         pause = governor.failed(provider.name)
         log.warning("provider_unreachable", provider=provider.name, pause_seconds=round(pause, 1))
     return outcomes
