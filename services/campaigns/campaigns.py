@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
@@ -34,6 +34,11 @@ def campaign_by_id(session: Session, campaign_id: UUID) -> Campaign:
     if found is None:
         raise NotFound("campaign", campaign_id)
     return found
+
+
+def in_state(state: int) -> Select[Campaign]:
+    """The campaigns in a state; 0 means all."""
+    return select(Campaign).where(Campaign.state == state) if state else select(Campaign)
 
 
 def create(session: Session, fields: Mapping[str, Any], request_id: UUID | None) -> Campaign:

@@ -240,6 +240,7 @@ class Import(Base):
     """A file on its way in, or the report of one."""
 
     __tablename__ = "import"
+    __table_args__ = (Index("import_newest_idx", "create_time", "id"),)
 
     id: Mapped[UUID] = mapped_column(primary_key=True)
     file_name: Mapped[str]

@@ -129,6 +129,14 @@ def test_campaigns_are_listed_newest_first_page_by_page(marketer: CampaignsServi
     assert found == made[::-1]
 
 
+def test_campaigns_are_listed_by_state(marketer: CampaignsServiceStub) -> None:
+    draft, given_up = a_draft(marketer), a_draft(marketer)
+    marketer.CancelCampaign(service_pb.CancelCampaignRequest(id=given_up.id))
+    for state, wanted in ((pb.Campaign.STATE_DRAFT, [draft.id]), (pb.Campaign.STATE_FINISHED, [])):
+        answer = marketer.ListCampaigns(service_pb.ListCampaignsRequest(state=state))
+        assert [campaign.id for campaign in answer.campaigns] == wanted
+
+
 def test_roles_and_unknown_campaigns_are_refused(doors: Doors, marketer: CampaignsServiceStub) -> None:
     viewer = doors.stub(CampaignsServiceStub, "campaigns", "viewer")
     made = a_draft(marketer)

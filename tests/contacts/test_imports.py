@@ -6,12 +6,14 @@ from typing import Any
 
 import grpc
 import pytest
+from sqlalchemy import select, text
 
 from denda.contacts.v1 import imports_service_pb2 as pb
 from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1.consent_service_pb2 import ListConsentsRequest
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL
 from services.contacts.imports import batches
+from services.contacts.models import Import, database
 from tests.contacts.conftest import Contacts, refused
 from tests.contacts.files import EXTERNAL_ID, PHONE, counts, errors, people, plan, send
 
@@ -295,3 +297,26 @@ def test_consent_comes_with_the_file_and_never_overturns_a_withdrawal(contacts: 
     assert entry.evidence.detail == "Shop form · people.csv, line 4"
     # Grants that are new to the ledger concern nobody else.
     assert len(contacts.doors.events("contacts")) == 1
+
+
+def test_imports_are_listed_the_last_one_first_page_by_page(contacts: Contacts) -> None:
+    sent = [send(contacts, f"email\nane{number}@shop.example\n").id for number in range(3)]
+    first = contacts.imports.ListImports(pb.ListImportsRequest(page_size=2))
+    rest = contacts.imports.ListImports(pb.ListImportsRequest(page_size=2, page_token=first.next_page_token))
+    assert [run.id for run in (*first.imports, *rest.imports)] == sent[::-1]
+    assert [run.created for run in rest.imports] == [1]
+
+
+def test_a_list_of_imports_reads_by_an_index(contacts: Contacts) -> None:
+    fill = """
+        INSERT INTO import (id, file_name, state, dry_run, plan_digest, lines_digest, create_time)
+        SELECT gen_random_uuid(), 'people.csv', 2, false, '', '', now() - n * interval '1 hour'
+        FROM generate_series(1, 5000) n"""
+    with database.transaction() as session:
+        session.execute(text(fill))
+        session.execute(text("ANALYZE import"))
+        newest_first = select(Import).order_by(Import.create_time.desc(), Import.id.desc()).limit(51)
+        plan = "\n".join(
+            session.scalars(text(f"EXPLAIN {newest_first.compile(compile_kwargs={'literal_binds': True})}"))
+        )
+    assert "import_newest_idx" in plan, plan

@@ -4,8 +4,6 @@ import threading
 from collections.abc import Iterator
 from uuid import UUID
 
-from sqlalchemy import select
-
 from chassis.clock import now
 from chassis.errors import InvalidArgument
 from chassis.ids import parse_id
@@ -44,7 +42,8 @@ class CampaignsServicer(CampaignsServiceServicer):
 
     def ListCampaigns(self, request: pb.ListCampaignsRequest, context: Call) -> pb.ListCampaignsResponse:
         with database.transaction() as session:
-            rows, token = paginate(session, select(Campaign), (Campaign.id.desc(),), request, fingerprint="campaigns")
+            statement, fingerprint = campaigns.in_state(request.state), f"campaigns {request.state}"
+            rows, token = paginate(session, statement, (Campaign.id.desc(),), request, fingerprint=fingerprint)
             found = [campaign_to_proto(campaign) for (campaign,) in rows]
             return pb.ListCampaignsResponse(campaigns=found, next_page_token=token)
 

@@ -104,6 +104,13 @@ def get(session: Session, import_id: UUID) -> Import:
     return run
 
 
+def page(session: Session, request: PageRequest) -> tuple[list[Import], str]:
+    """A page of the imports, the last one first, and the token of the next page."""
+    newest_first = (Import.create_time.desc(), Import.id.desc())
+    rows, token = paginate(session, select(Import), newest_first, request, fingerprint="imports")
+    return [run for (run,) in rows], token
+
+
 def errors(session: Session, import_id: UUID, request: PageRequest) -> tuple[list[RowError], str]:
     """A page of the rows that were not taken, by line, and the token of the next one. Raises NotFound."""
     get(session, import_id)

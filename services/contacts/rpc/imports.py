@@ -43,6 +43,11 @@ class ImportsServicer(grpc_pb.ImportsServiceServicer):
         with database.transaction() as session:
             return import_to_proto(runs.get(session, parse_id(request.id)))
 
+    def ListImports(self, request: pb.ListImportsRequest, context: Call) -> pb.ListImportsResponse:
+        with database.transaction() as session:
+            found, token = runs.page(session, request)
+            return pb.ListImportsResponse(imports=map(import_to_proto, found), next_page_token=token)
+
     def ListImportErrors(self, request: pb.ListImportErrorsRequest, context: Call) -> pb.ListImportErrorsResponse:
         with database.transaction() as session:
             found, token = runs.errors(session, parse_id(request.import_id, "import_id"), request)
