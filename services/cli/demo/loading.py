@@ -4,13 +4,16 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from uuid import UUID, uuid5
 
+from chassis.clock import now
 from denda.campaigns.v1 import campaigns_service_pb2 as campaigns_pb
 from denda.campaigns.v1.campaign_pb2 import Campaign
 from denda.campaigns.v1.campaigns_service_pb2_grpc import CampaignsServiceStub
+from denda.contacts.v1 import companies_service_pb2 as companies_pb
 from denda.contacts.v1 import consent_service_pb2 as consent_pb
 from denda.contacts.v1 import imports_service_pb2 as imports_pb
 from denda.contacts.v1 import people_service_pb2 as people_pb
 from denda.contacts.v1 import segments_service_pb2 as segments_pb
+from denda.contacts.v1.companies_service_pb2_grpc import CompaniesServiceStub
 from denda.contacts.v1.consent_service_pb2_grpc import ConsentServiceStub
 from denda.contacts.v1.imports_service_pb2_grpc import ImportsServiceStub
 from denda.contacts.v1.people_service_pb2_grpc import PeopleServiceStub
@@ -18,6 +21,8 @@ from denda.contacts.v1.person_pb2 import AttributeDefinition
 from denda.contacts.v1.segments_service_pb2_grpc import SegmentsServiceStub
 from denda.notifications.v1.templates_service_pb2 import CreateTemplateRequest
 from denda.notifications.v1.templates_service_pb2_grpc import TemplatesServiceStub
+from denda.support.v1.inbound_service_pb2 import IngestInboundRequest
+from denda.support.v1.inbound_service_pb2_grpc import InboundServiceStub
 from denda.support.v1.queues_service_pb2 import CreateQueueRequest
 from denda.support.v1.queues_service_pb2_grpc import QueuesServiceStub
 from denda.support.v1.views_service_pb2 import CreateViewRequest
@@ -25,6 +30,7 @@ from denda.support.v1.views_service_pb2_grpc import ViewsServiceStub
 from denda.types.v1.channel_pb2 import CHANNEL_EMAIL, CHANNEL_SMS
 from services.cli import session
 from services.cli.demo import content
+from services.cli.demo.content import Fate
 from services.cli.demo.households import Household, households, to_csv
 from services.cli.imports import reading, requests
 from services.cli.screen import step
@@ -39,15 +45,20 @@ EVIDENCE = "Agreed at the till when the loyalty card was handed out (made up for
 
 
 def load(most: int | None = None) -> list[str]:
-    """Load everything and launch the campaigns; answers their ids. `most` takes only so many households."""
+    """Load everything and launch the campaigns; answers the ids of those that will finish.
+
+    `most` takes only so many households.
+    """
     with step("Reading a year of 2,469 households' purchases"):
         chosen = households()[:most]
     _define_attributes()
     _import_people(chosen)
+    _found_companies()
     _withdraw_consents()
     segments, templates = _create_segments(), _create_templates()
     _open_support()
-    return list(_launch_campaigns(segments, templates))
+    _write_as_strangers()
+    return list(_run_campaigns(segments, templates))
 
 
 def _request_id(what: str) -> str:
@@ -97,6 +108,18 @@ def _withdraw_consents() -> None:
             )
 
 
+def _found_companies() -> None:
+    people = PeopleServiceStub(session.channel("contacts"))
+    companies = CompaniesServiceStub(session.channel("contacts"))
+    buyers = people_pb.ListPeopleRequest(filter=content.OURS, page_size=len(content.COMPANIES))
+    with step("Founding companies"):
+        for (company, role), person in zip(content.COMPANIES, people.ListPeople(buyers).people, strict=False):
+            request_id = _request_id(f"company {company.name}")
+            made = companies.CreateCompany(companies_pb.CreateCompanyRequest(company=company, request_id=request_id))
+            membership = companies_pb.Membership(company_id=made.id, person_id=person.id, role=role)
+            companies.SetMembership(companies_pb.SetMembershipRequest(membership=membership))
+
+
 def _create_segments() -> dict[str, str]:
     stub = SegmentsServiceStub(session.channel("contacts"))
     found: dict[str, str] = {}
@@ -126,7 +149,22 @@ def _open_support() -> None:
             views.CreateView(CreateViewRequest(view=view, request_id=_request_id(f"view {view.name}")))
 
 
-def _launch_campaigns(segments: Mapping[str, str], templates: Mapping[str, str]) -> Iterator[str]:
+def _write_as_strangers() -> None:
+    inbound = InboundServiceStub(session.channel("support"))
+    with step("Writing as strangers do"):
+        for place, raw in enumerate(content.mails()):
+            inbound.IngestInbound(
+                IngestInboundRequest(
+                    raw=raw,
+                    source="api",
+                    mailbox=content.MAILBOX,
+                    mailbox_key=f"demo {place}",
+                    recipients=[content.MAILBOX],
+                )
+            )
+
+
+def _run_campaigns(segments: Mapping[str, str], templates: Mapping[str, str]) -> Iterator[str]:
     stub = CampaignsServiceStub(session.channel("campaigns"))
     for plan in content.CAMPAIGNS:
         campaign = Campaign(
@@ -140,7 +178,20 @@ def _launch_campaigns(segments: Mapping[str, str], templates: Mapping[str, str])
         )
         request_id = _request_id(f"campaign {plan.name}")
         made = stub.CreateCampaign(campaigns_pb.CreateCampaignRequest(campaign=campaign, request_id=request_id))
-        if made.state == Campaign.STATE_DRAFT:
-            with step(f"Launching “{plan.name}”"):
-                stub.LaunchCampaign(campaigns_pb.LaunchCampaignRequest(id=made.id), timeout=60)
-        yield made.id
+        if made.state == Campaign.STATE_DRAFT and plan.fate != Fate.DRAFT:
+            _decide(stub, plan, made.id)
+        if plan.fate == Fate.LAUNCHED:
+            yield made.id
+
+
+def _decide(stub: CampaignsServiceStub, plan: content.Plan, campaign_id: str) -> None:
+    if plan.fate == Fate.SCHEDULED:
+        later = campaigns_pb.ScheduleCampaignRequest(id=campaign_id)
+        later.schedule_time.FromDatetime(now() + content.LATER)
+        with step(f"Scheduling “{plan.name}”"):
+            stub.ScheduleCampaign(later, timeout=60)
+        return
+    with step(f"Launching “{plan.name}”"):
+        stub.LaunchCampaign(campaigns_pb.LaunchCampaignRequest(id=campaign_id), timeout=60)
+        if plan.fate == Fate.PAUSED:
+            stub.PauseCampaign(campaigns_pb.PauseCampaignRequest(id=campaign_id))

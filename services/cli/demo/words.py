@@ -149,3 +149,24 @@ MISSED = {
     "fr": "Bonjour {{ given_name }}, vous nous manquez. Cette semaine, le café est offert: "
     "https://shop.example/fr/cafe Répondez STOP pour ne plus rien recevoir.",
 }
+
+ORDER = {
+    "en": ("We have your order", "Thank you. Your order is being packed, and you can fetch it from five o'clock on."),
+    "es": ("Tenemos tu pedido", "Gracias. Estamos preparando tu pedido; puedes recogerlo a partir de las cinco."),
+    "eu": (
+        "Zure eskaera jaso dugu",
+        "Eskerrik asko. Zure eskaera prestatzen ari gara; bostetatik aurrera har dezakezu.",
+    ),
+}
+
+BROKEN_JAR = """Good evening,
+
+the jar of honey that I bought on Saturday was broken when I came home; see the photo.
+Can I bring it back?
+
+Maren Holt
+"""
+BROKEN_JAR_TOO = """I forgot to say: I have kept the receipt.
+
+Maren Holt
+"""

@@ -20,6 +20,7 @@ reference = Blueprint("reference", __name__)
 
 REMEMBERED = "public, max-age=300"
 DEPTH = 3
+PUBLIC = "none, it is public"
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ def _services(url: str) -> list[tuple[str, str, list[Call]]]:
     found: dict[str, list[Call]] = {}
     for binding in bindings():
         found.setdefault(binding.rpc.descriptor.containing_service.full_name, []).append(_call(binding, url))
-    return [(name.rpartition(".")[2], comment(name), calls) for name, calls in found.items()]
+    # What is public comes last in its package: one logs in as somebody whom another call has made.
+    order = sorted(found, key=lambda name: (name.rpartition(".")[0], found[name][0].roles == PUBLIC))
+    return [(name.rpartition(".")[2], comment(name), found[name]) for name in order]
 
 
 def _call(binding: Binding, url: str) -> Call:
@@ -85,7 +88,7 @@ def _call(binding: Binding, url: str) -> Call:
         verb=binding.verb,
         template=binding.place,
         said=comment(method.full_name),
-        roles=", ".join(role.removeprefix("ROLE_").lower() for role in roles_of(binding)) or "none, it is public",
+        roles=", ".join(role.removeprefix("ROLE_").lower() for role in roles_of(binding)) or PUBLIC,
         streams=binding.rpc.streams,
         parts=list(_parts(binding)),
         answers=list(_fields(answer, "", "")),

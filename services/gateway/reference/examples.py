@@ -8,30 +8,56 @@ import json
 import re
 from functools import cache
 from typing import Any
+from urllib.parse import quote, unquote
 
 from services.gateway.reference.document import is_partial, roles_of
 from services.gateway.reference.rules import enum_names, examples, is_required, keywords, may_be_nothing, rules_of
 from services.gateway.rest.bindings import Binding, bindings, field_of
 from services.gateway.rest.transcode import is_structure, query_fields
 
-# Stands in the JSON of a body where the shell is to look something up.
+# Stands in the JSON of a body where the shell is to look something up, which is percent-encoded.
 LOOK_UP = "\N{LEFT WHITE SQUARE BRACKET}{}\N{RIGHT WHITE SQUARE BRACKET}"
 LOOK_UPS = re.compile(LOOK_UP.format("(.+?)"))
 # What a place in a path is called where nothing lists what could stand there.
 UNKNOWN = "00000000-0000-7000-8000-000000000000"
-# What `first` is to be told for ids that are not those of any one thing in the list that a name speaks of.
+LOST = '"inbound?state=INBOUND_STATE_QUARANTINED"'
+DRAFT, PAUSED = '"campaigns?state=STATE_DRAFT"', '"campaigns?state=STATE_PAUSED"'
+SCHEDULED = '"campaigns?state=STATE_SCHEDULED"'
+FINISHED = '"campaigns?state=STATE_FINISHED"'
+# A ticket of several messages by somebody known, the first of which has a file.
+TALK = '"tickets?filter=text(%22photo%22)"'
+NORA = """'{"email": "nora@shop.example", "password": "a long and secret one"}'"""
+KEY = """'{"apiKey": {"displayName": "till", "roles": ["ROLE_VIEWER"]}}'"""
+# What `first` is to be told for what is not the id of any one thing in the list that a name speaks of.
 FOUND = {
-    "AddCustomerMessage.person_id": "tickets requesterId",
+    "AddCustomerMessage.person_id": f"{TALK} requesterId",
+    "AddCustomerMessage.ticket_id": TALK,
     "BatchGetPeople.ids": "people",
     "BatchUpdateTickets.ids": "tickets",
+    "CancelCampaign.id": SCHEDULED,
     "DeleteQueue.id": "queues id 2",
-    "DiscardInbound.id": '"inbound?state=INBOUND_STATE_QUARANTINED"',
+    "DiscardInbound.id": LOST,
+    "DownloadAttachment.id": f"tickets/$(first {TALK})/messages id 2",
+    "ExchangeApiKey.secret": f"apiKeys secret 1 {KEY}",
+    "ExplainRecipient.campaign_id": FINISHED,
     "LinkTickets.other_id": "tickets id 2",
+    "LaunchCampaign.id": DRAFT,
+    "ListRecipients.campaign_id": FINISHED,
+    "LogOut.refresh_token": f"sessions refreshToken 1 {NORA}",
     "MergeTickets.ids": "tickets id 2",
-    "RetryInbound.id": '"inbound?state=INBOUND_STATE_QUARANTINED"',
-    "SplitTicket.message_ids": "tickets/$(first tickets)/messages",
+    "PauseCampaign.id": PAUSED,
+    "RefreshSession.refresh_token": f"sessions refreshToken 1 {NORA}",
+    "ResumeCampaign.id": PAUSED,
+    "RetryInbound.id": LOST,
+    "ScheduleCampaign.id": DRAFT,
+    "SetPassword.id": "users id 2",
+    "SplitTicket.id": TALK,
+    "SplitTicket.message_ids": f"tickets/$(first {TALK})/messages",
     "UnlinkTickets.other_id": "tickets id 2",
     "UnmergeTicket.id": '"tickets?filter=state=%22MERGED%22"',
+    "UnscheduleCampaign.id": SCHEDULED,
+    "UpdateCampaign.campaign.id": DRAFT,
+    "UpdateUser.user.id": "users id 2",
 }
 WELL_KNOWN = {"Timestamp": "2030-01-31T09:00:00Z", "Duration": "86400s", "FieldMask": "", "Struct": {}}
 
@@ -39,11 +65,14 @@ WELL_KNOWN = {"Timestamp": "2030-01-31T09:00:00Z", "Duration": "86400s", "FieldM
 def setting(url: str) -> str:
     """What to say to a shell once, before the examples."""
     return (
-        "TOKEN=$(.venv/bin/denda token)   # for calls of the role admin alone: denda token --email YOU\n"
-        f'first() {{ found=$(curl -s -H "Authorization: Bearer $TOKEN" "{url}/v1/$1")\n'
+        "TOKEN=$(.venv/bin/denda token)\n"
+        f'first() {{ found=$(curl -s -H "Authorization: Bearer ${{ADMIN:-$TOKEN}}" \\\n'
+        f'    ${{4:+--json}} ${{4:+"$4"}} "{url}/v1/$1")\n'
         '  printf %s "$found" | grep -o "\\"${2:-id}\\":\\"[^\\"]*\\"" | sed -n "${3:-1}p" | cut -d \'"\' -f 4 '
         "| grep . ||\n"
-        '  echo "There is no ${2:-id} to use in /v1/$1: $found" >&2; }'
+        '  echo "There is no ${2:-id} to use in /v1/$1: $found" >&2; }\n'
+        "# For what administrators alone may do; asks for the password that the first start has shown.\n"
+        "ADMIN=$(.venv/bin/denda token --email admin@denda.example)"
     )
 
 
@@ -54,8 +83,8 @@ def example(binding: Binding, url: str) -> str:
         parts.append(f"-X {binding.verb}")
     if binding.rpc.streams:
         parts.append("-N")
-    if roles_of(binding):
-        parts.append('-H "Authorization: Bearer $TOKEN"')
+    if roles := roles_of(binding):
+        parts.append(f'-H "Authorization: Bearer ${"ADMIN" if roles == ["ROLE_ADMIN"] else "TOKEN"}"')
     place = f'"{url}{_path(binding)}{_query(binding)}"'
     if not binding.body:
         return " ".join([*parts, place])
@@ -75,8 +104,8 @@ def _place(binding: Binding, variable: str, before: str) -> str:
     field: Any = field_of(binding.rpc.descriptor.input_type, variable)
     if field.enum_type:
         return _name(field)
-    if f"{binding.rpc.descriptor.name}.{variable}" in FOUND:
-        return _shell(_look_up(field))
+    if told := FOUND.get(f"{binding.rpc.descriptor.name}.{variable}"):
+        return _shell(told)
     collection = binding.template.partition("/{" + variable + "}")[0]
     if listed := next((one for one in bindings() if (one.verb, one.template) == ("GET", collection)), None):
         own = "" if "id" in _resource(listed).fields_by_name else f" {field.json_name}"
@@ -116,7 +145,7 @@ def _body(binding: Binding) -> str:
         inner = {name.removeprefix(f"{binding.body}.") for name in skipped}
         tree = _message(field.message_type, inner, partial=is_partial(binding))
     said = json.dumps(tree, ensure_ascii=False).replace("'", "'\\''")
-    return LOOK_UPS.sub(lambda found: f"'{_shell(found[1])}'", said)
+    return LOOK_UPS.sub(lambda found: f"'{_shell(unquote(found[1]))}'", said)
 
 
 def _message(message: Any, skipped: set[str], *, partial: bool = False, depth: int = 0) -> dict[str, Any]:
@@ -156,9 +185,9 @@ def _value(field: Any, depth: int) -> Any:
     if field.message_type:
         return WELL_KNOWN.get(field.message_type.name, {})
     known = keywords(rules_of(field).repeated.items if field.is_repeated else rules_of(field))
-    if known.get("format") == "uuid":
+    if known.get("format") == "uuid" or _key(field) in FOUND:
         found = _look_up(field)
-        return LOOK_UP.format(found) if found else UNKNOWN
+        return LOOK_UP.format(quote(found)) if found else UNKNOWN
     if field.type == field.TYPE_STRING:
         return "x" * max(1, known.get("minLength", 1))
     return known.get("minimum", 1)
@@ -173,9 +202,13 @@ def _name(field: Any) -> str:
 
 def _look_up(field: Any) -> str:
     """What `first` is to be told to find the thing that a field speaks of: `people` for `person_id`; "" for none."""
-    call = field.containing_type.name.removesuffix("Request")
     thing = field.name.removesuffix("_ids").removesuffix("_id")
-    return FOUND.get(f"{call}.{field.name}") or _lists().get(thing, "")
+    return FOUND.get(_key(field)) or _lists().get(thing, "")
+
+
+def _key(field: Any) -> str:
+    """What `FOUND` calls a field of a request."""
+    return f"{field.containing_type.name.removesuffix('Request')}.{field.name}"
 
 
 def _shell(look_up: str) -> str:
