@@ -23,7 +23,7 @@ from chassis.access import access_table
 from chassis.auth import KeyRing, caller
 from chassis.db import Database, new_metadata
 from chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from chassis.server import bind, build_server, validate
+from chassis.server import bind, build_server, quick, validate
 from chassis.service import Service
 from chassis.settings import settings
 from denda.contacts.v1 import audience_service_pb2 as audience_pb
@@ -56,6 +56,13 @@ def a_token(*roles: str, key: OKPKey = KEY, **changes: Any) -> str:
 
 
 class People(people_grpc.PeopleServiceServicer):
+    released = threading.Event()
+
+    def ListPeople(self, request: people_pb.ListPeopleRequest, context: object) -> people_pb.ListPeopleResponse:
+        self.released.wait(30)
+        return people_pb.ListPeopleResponse()
+
+    @quick
     def GetPerson(self, request: people_pb.GetPersonRequest, context: object) -> person_pb2.Person:
         return person_pb2.Person(id=request.id, display_name=caller().subject)
 
@@ -238,6 +245,21 @@ def test_streams_are_in_nobodys_way_and_one_too_many_is_refused(request: pytest.
     assert people_grpc.PeopleServiceStub(channel).GetPerson(person, metadata=metadata, timeout=5).id == SOMEBODY
     streams[0].cancel()
     eventually(lambda: _begins(stub.StreamAudience(lasting, metadata=metadata)))
+
+
+@pytest.mark.usefixtures("few_threads")
+def test_slow_calls_are_not_in_the_way_of_quick_ones(request: pytest.FixtureRequest) -> None:
+    channel: grpc.Channel = request.getfixturevalue("channel")
+    metadata = (("authorization", f"Bearer {a_token('ROLE_SERVICE')}"),)
+    stub = people_grpc.PeopleServiceStub(channel)
+    People.released.clear()
+    slow = [stub.ListPeople.future(people_pb.ListPeopleRequest(), metadata=metadata, timeout=30) for _ in range(5)]
+    person = people_pb.GetPersonRequest(id=SOMEBODY)
+    assert stub.GetPerson(person, metadata=metadata, timeout=5).id == SOMEBODY
+    assert not any(call.done() for call in slow)
+    People.released.set()
+    for call in slow:
+        call.result()
 
 
 def _begins(stream: Any) -> bool:

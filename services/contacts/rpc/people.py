@@ -1,7 +1,7 @@
 """PeopleService: people and the attributes that they may have."""
 
 from chassis.ids import parse_id
-from chassis.server import Call
+from chassis.server import Call, quick
 from denda.contacts.v1 import people_service_pb2 as pb
 from denda.contacts.v1 import people_service_pb2_grpc as grpc_pb
 from denda.contacts.v1.person_pb2 import AttributeDefinition, Person
@@ -25,6 +25,7 @@ class PeopleServicer(grpc_pb.PeopleServiceServicer):
             fields = fields_of(request.person, PERSON_FIELDS)
             return person_to_proto(people.create(session, fields, request.request_id))
 
+    @quick
     def GetPerson(self, request: pb.GetPersonRequest, context: Call) -> Person:
         return person_to_proto(people.read(database, parse_id(request.id)))
 
