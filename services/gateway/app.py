@@ -1,6 +1,5 @@
 """The Flask application: its doors, the headers that every answer carries, and what is said when something fails."""
 
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,17 +9,16 @@ from typing import Any
 
 import grpc
 import structlog
-from flask import Flask, Response, g, jsonify, render_template, request
-from prometheus_client import Histogram
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from flask import Flask, Response, g, render_template, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from chassis.errors import DendaError, InvalidArgument
+from chassis.errors import InvalidArgument
 from chassis.ids import new_id
 from services import public_url
 from services.gateway.health import health
 from services.gateway.home import home
-from services.gateway.problems import MEDIA_TYPE, TEMPORARY, Problem, problem_of, problem_of_our_own
+from services.gateway.problems import MEDIA_TYPE, TEMPORARY, Problem, log_failure, problem_in
 from services.gateway.public.help import help_form
 from services.gateway.public.links import links
 from services.gateway.public.pages import broken_page, later_page
@@ -29,15 +27,15 @@ from services.gateway.public.portal_links import portal_links
 from services.gateway.public.preferences import preferences
 from services.gateway.public.unsubscribe import unsubscribe
 from services.gateway.reference.door import reference
-from services.gateway.rest.door import rest
+from services.gateway.rest.bindings import bindings
+from services.gateway.rest.door import PREFIX, rest
 from services.gateway.sandbox import sandbox
 from services.gateway.settings import gateway_settings
+from services.gateway.timing import http_seconds
 
 # A form of ours has a few hundred bytes, and what somebody writes to us a few thousand characters.
 BODY_BYTES = 64 * 1024
 FORM_PARTS = 500
-REST = "/v1/"
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,60}")
 PUBLIC = {"links", "unsubscribe", "preferences", "help_form", "portal", "portal_links"}
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; "
@@ -55,7 +53,6 @@ HEADERS = {
 SECURE = {"Strict-Transport-Security": "max-age=31536000"}
 
 log = structlog.get_logger()
-HTTP_SECONDS = Histogram("denda_http_seconds", "Time that the gateway's answers took.", ["endpoint", "status"])
 
 
 def create_app() -> Flask:
@@ -64,7 +61,7 @@ def create_app() -> Flask:
     app.config |= {"MAX_CONTENT_LENGTH": BODY_BYTES, "MAX_FORM_MEMORY_SIZE": BODY_BYTES, "MAX_FORM_PARTS": FORM_PARTS}
     app.jinja_env.trim_blocks = True
     public = (links, unsubscribe, preferences, help_form, portal_links, portal)
-    for door in (health, home, *public, sandbox, rest, reference):
+    for door in (health, home, *public, sandbox, reference):
         app.register_blueprint(door)
     if proxies := gateway_settings().http_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
@@ -72,10 +69,10 @@ def create_app() -> Flask:
     app.before_request(_begin)
     app.after_request(_finish)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(DendaError, _own_error)
-    app.register_error_handler(grpc.RpcError, _service_error)
-    app.register_error_handler(Exception, _defect)
-    app.wsgi_app = _with_headers(app.wsgi_app)  # type: ignore[method-assign]  # Flask's own way to wrap it
+    app.register_error_handler(Exception, _failed)
+    # A rule that cannot be served stops the start and not the first request.
+    bindings()
+    app.wsgi_app = _with_headers(_beside_rest(app.wsgi_app))  # type: ignore[method-assign]  # Flask's own way to wrap it
     return app
 
 
@@ -85,6 +82,15 @@ class _Edge(Flask):
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """The function as it is."""
         return func
+
+
+def _beside_rest(app: Callable[..., Any]) -> Callable[..., Any]:
+    """An application that leaves to REST what is REST's."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        return (rest if environ["PATH_INFO"].startswith(PREFIX) else app)(environ, start_response)
+
+    return answer
 
 
 def _with_headers(app: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,20 +116,12 @@ def _headers(*, secure: bool) -> list[tuple[str, str, str]]:
 
 def _begin() -> None:
     # The id travels with every call to a service, and into the events that come of it.
-    is_rest = request.path.startswith(REST)
-    request_id = _request_id() if is_rest else str(new_id())
-    g.request_id, g.started = request_id, time.perf_counter()
+    g.request_id, g.started = str(new_id()), time.perf_counter()
     structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(request_id=request_id)
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
     # The server lets through what REST may need.
-    if not is_rest and (request.content_length or 0) > BODY_BYTES:
+    if (request.content_length or 0) > BODY_BYTES:
         raise RequestEntityTooLarge
-
-
-def _request_id() -> str:
-    """The id that a program gave its REST request, or a new one."""
-    said = request.environ.get("HTTP_X_REQUEST_ID", "")
-    return said if REQUEST_ID.fullmatch(said) else str(new_id())
 
 
 def _finish(response: Response) -> Response:
@@ -132,53 +130,39 @@ def _finish(response: Response) -> Response:
     if "request_id" in g:
         response.headers["X-Request-Id"] = g.request_id
         spent = time.perf_counter() - g.started
-        _http_seconds(request.endpoint or "none", response.status_code).observe(spent)
+        http_seconds(request.endpoint or "none", response.status_code).observe(spent)
     return response
-
-
-@cache
-def _http_seconds(endpoint: str, status: int) -> Histogram:
-    return HTTP_SECONDS.labels(endpoint, status)
 
 
 def _http_error(error: HTTPException) -> Any:
     if error.response is not None or (error.code or 500) < 400:
         return error
-    allow = tuple(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else ()
-    return _answer(Problem(HTTPStatus(error.code or 500), error.description or "", allow=allow))
+    return _failed(error)
 
 
-def _own_error(error: DendaError) -> Any:
-    problem = problem_of_our_own(error)
-    if isinstance(error, InvalidArgument) and request.blueprint in PUBLIC:
-        problem = Problem(HTTPStatus.NOT_FOUND, problem.detail, problem.reason)
-    return _answer(problem)
-
-
-def _service_error(error: grpc.RpcError) -> Any:
-    problem = problem_of(error)
+def _failed(error: Exception) -> Any:
+    problem = problem_in(error)
     if request.blueprint in PUBLIC:
-        # A visitor has done nothing wrong; a 5xx also makes a mail provider come back with its one-click POST.
-        away = problem.status in TEMPORARY
-        status = HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.INTERNAL_SERVER_ERROR
-        problem = replace(problem, status=status)
-    tell = log.warning if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
-    tell("service_call_failed", endpoint=request.endpoint, code=error.code().name, reason=problem.reason)
+        problem = _for_visitors(error, problem)
+    log_failure(error, problem, request.endpoint or "none")
     return _answer(problem)
 
 
-def _defect(error: Exception) -> Any:
-    log.error("request_failed", endpoint=request.endpoint, exc_info=error)
-    return _answer(Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the log has it."))
+def _for_visitors(error: Exception, problem: Problem) -> Problem:
+    """A visitor has done nothing wrong; a 5xx also makes a mail provider come back with its one-click POST."""
+    if isinstance(error, InvalidArgument):
+        return Problem(HTTPStatus.NOT_FOUND, problem.detail, problem.reason)
+    if isinstance(error, grpc.RpcError):
+        away = problem.status in TEMPORARY
+        return replace(problem, status=HTTPStatus.SERVICE_UNAVAILABLE if away else HTTPStatus.INTERNAL_SERVER_ERROR)
+    return problem
 
 
 def _answer(problem: Problem) -> Any:
     """The problem as a page for people, as problem details for programs that ask for JSON."""
     wanted = request.accept_mimetypes.best_match(["text/html", MEDIA_TYPE, "application/json"], "text/html")
-    if wanted != "text/html" or request.path.startswith(REST):
-        answer = jsonify(problem.as_json())
-        answer.mimetype = MEDIA_TYPE
-        return answer, problem.status, problem.headers()
+    if wanted != "text/html":
+        return Response(problem.as_bytes(), problem.status, problem.headers(), content_type=MEDIA_TYPE)
     if problem.status is HTTPStatus.NOT_FOUND:
         return broken_page(), problem.status
     if request.blueprint in PUBLIC and problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -7,9 +7,13 @@ each answer; for a small answer that together takes longer than all the rest.
 import io
 import select
 import socket
+from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 from cheroot.server import HTTPConnection, HTTPRequest
+
+from services.gateway.problems import MEDIA_TYPE, Problem
 
 # Milliseconds for which a thread that nobody else needs waits for the next request of the same connection.
 LINGER = 2
@@ -78,6 +82,20 @@ class Request(HTTPRequest):
         """Write the head."""
         self.conn.wfile.keep_next()
         super().send_headers()
+
+    def simple_response(self, status: str, msg: str = "") -> None:
+        """Refuse what never reaches the application as the application would, and hear no more on this connection."""
+        number, _, phrase = status.partition(" ")
+        body = Problem(HTTPStatus(int(number)), msg or phrase).as_bytes()
+        head = (
+            "HTTP/1.1 " + status,
+            f"Content-Type: {MEDIA_TYPE}",
+            f"Content-Length: {len(body)}",
+            "Connection: close",
+        )
+        self.close_connection = True
+        with suppress(OSError):
+            self.conn.wfile.write("\r\n".join([*head, "", ""]).encode() + body)
 
     def respond(self) -> None:
         """Answer."""

@@ -1,13 +1,16 @@
 """gRPC statuses as problem details for HTTP (RFC 9457), by the mapping of google/rpc/code.proto."""
 
+import json
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
 import grpc
+import structlog
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from chassis.errors import DendaError
 
@@ -32,6 +35,8 @@ HTTP_STATUS = {
 }
 TEMPORARY = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -53,6 +58,10 @@ class Problem:
         extensions = {"reason": self.reason, "errors": list(self.errors), "retry_after": self.retry_after}
         return body | {name: value for name, value in extensions.items() if value}
 
+    def as_bytes(self) -> bytes:
+        """The same as it is sent."""
+        return json.dumps(self.as_json(), sort_keys=True, separators=(",", ":")).encode()
+
     def headers(self) -> dict[str, str]:
         """Headers that go with it."""
         found = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
@@ -61,6 +70,27 @@ class Problem:
         if self.allow:
             found["Allow"] = ", ".join(self.allow)
         return found
+
+
+def problem_in(error: Exception) -> Problem:
+    """The problem that anything is that was raised while a request was answered."""
+    if isinstance(error, HTTPException):
+        allow = tuple(error.valid_methods or ()) if isinstance(error, MethodNotAllowed) else ()
+        return Problem(HTTPStatus(error.code or 500), error.description or "", allow=allow)
+    if isinstance(error, DendaError):
+        return problem_of_our_own(error)
+    if isinstance(error, grpc.RpcError):
+        return problem_of(error)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "Something went wrong here; the log has it.")
+
+
+def log_failure(error: Exception, problem: Problem, endpoint: str) -> None:
+    """Log what is not the request's own fault: a defect here, or what a service answered."""
+    if isinstance(error, grpc.RpcError):
+        tell = log.warning if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.info
+        tell("service_call_failed", endpoint=endpoint, code=error.code().name, reason=problem.reason)
+    elif not isinstance(error, HTTPException | DendaError):
+        log.error("request_failed", endpoint=endpoint, exc_info=error)
 
 
 def problem_of(error: Any) -> Problem:

@@ -16,7 +16,7 @@ from services.gateway.app import create_app
 from services.gateway.connections import Connection
 from services.gateway.health import stopping
 from services.gateway.mail_door import MailDoor
-from services.gateway.rest.door import BODY_BYTES
+from services.gateway.rest.asked import BODY_BYTES
 from services.gateway.settings import gateway_settings
 
 HEADER_BYTES = 32 * 1024

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from services.gateway.rest import bindings as rules
-from services.gateway.rest import door
+from services.gateway.rest.asked import BODY_BYTES
 from services.gateway.rest.bindings import bindings, find
 from services.gateway.rest.calls import LONGEST
 from services.gateway.settings import gateway_settings
@@ -185,7 +185,7 @@ def test_a_get_takes_no_body_and_a_post_only_json(rest: Rest) -> None:
 
 
 def test_a_body_has_a_limit(rest: Rest) -> None:
-    large = b'{"person": {"givenName": "' + b"x" * door.BODY_BYTES + b'"}}'
+    large = b'{"person": {"givenName": "' + b"x" * BODY_BYTES + b'"}}'
     problem(rest.client.post("/v1/people", data=large, content_type="application/json", headers=rest.headers), 413)
     template = rest("POST", "/v1/people", {"person": {"givenName": "x" * 200_000}})
     assert fields_at_fault(template) == ["person.given_name"]

@@ -16,6 +16,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from services.gateway.app import create_app
+from services.gateway.rest.streams import LINES
 from tests.gateway.conftest import Serve
 from tests.kit.tokens import a_token
 
@@ -28,9 +29,12 @@ Case = schemathesis.Case[Any]
 @pytest.fixture
 def send(serve: Serve) -> Callable[[Case], None]:
     serve("contacts", "campaigns", "notifications", "support")
-    headers = {"Authorization": f"Bearer {a_token('admin')}"}
+    token = a_token("admin")
 
     def send(case: Case) -> None:
+        # Who watches gets the first answer at once, and would wait for the end for some minutes.
+        seconds = 2 if LINES in str(case.operation.definition.raw["responses"]) else 20
+        headers = {"Authorization": f"Bearer {token}", "Grpc-Timeout": f"{seconds}S"}
         case.call_and_validate(headers=headers, checks=CHECKS)
 
     return send

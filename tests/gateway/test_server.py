@@ -1,6 +1,7 @@
 """The edge as a server: it binds and stops, and takes no more from a visitor than it needs."""
 
 import http.client
+import json
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ import pytest
 from chassis.errors import Unavailable
 from services import port
 from services.gateway.connections import LINGER
+from services.gateway.rest.asked import BODY_BYTES
 from services.gateway.service import HEADER_BYTES, Gateway
 from services.gateway.settings import gateway_settings
 
@@ -65,6 +67,17 @@ def test_headers_and_bodies_have_limits(edge: Gateway) -> None:
     with socket.create_connection(("127.0.0.1", port("gateway")), timeout=20) as raw:
         raw.sendall(b"POST /u/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
         assert b" 413 " in raw.recv(1000)
+
+
+def test_what_is_too_large_for_the_server_is_a_problem_too(edge: Gateway) -> None:
+    client = connection()
+    client.putrequest("POST", "/v1/people")
+    client.putheader("Content-Length", str(BODY_BYTES + 1))
+    client.endheaders()
+    answer = client.getresponse()
+    assert (answer.status, answer.headers["Content-Type"]) == (413, "application/problem+json")
+    assert "maximum" in json.loads(answer.read())["detail"]
+    client.close()
 
 
 def test_nonsense_is_refused_and_the_next_visitor_served(edge: Gateway) -> None:

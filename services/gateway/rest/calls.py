@@ -5,13 +5,13 @@ from functools import lru_cache
 from typing import Any
 
 import grpc
-from flask import g, request
 from google.protobuf.message import Message
 
 from chassis.client import plain_channel
 from chassis.errors import InvalidArgument
 from chassis.telemetry import traceparent
 from services import address
+from services.gateway.rest.asked import Asked
 from services.gateway.rest.bindings import Rpc
 from services.gateway.rest.credentials import authorization
 
@@ -22,26 +22,26 @@ TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
-def unary(rpc: Rpc, message: Message) -> Message:
+def unary(asked: Asked, rpc: Rpc, message: Message) -> Message:
     """The answer of an RPC. Raises grpc.RpcError."""
     call = _unary(plain_channel(address(rpc.service)), rpc)
-    answer: Message = call(message, timeout=timeout() or DEADLINE, metadata=_metadata())
+    answer: Message = call(message, timeout=timeout(asked) or DEADLINE, metadata=_metadata(asked))
     return answer
 
 
-def stream(rpc: Rpc, message: Message) -> Any:
+def stream(asked: Asked, rpc: Rpc, message: Message) -> Any:
     """The answers of an RPC, a call that can be iterated and cancelled; without `Grpc-Timeout` it has no end."""
     call = plain_channel(address(rpc.service)).unary_stream(
         rpc.path,
         request_serializer=rpc.request.SerializeToString,
         response_deserializer=rpc.response.FromString,
     )
-    return call(message, timeout=timeout(), metadata=_metadata())
+    return call(message, timeout=timeout(asked), metadata=_metadata(asked))
 
 
-def timeout() -> float | None:
+def timeout(asked: Asked) -> float | None:
     """The seconds that the header `Grpc-Timeout` gives, `500m` or `10S`. Raises InvalidArgument."""
-    said = request.environ.get("HTTP_GRPC_TIMEOUT", "").strip()
+    said = asked.environ.get("HTTP_GRPC_TIMEOUT", "").strip()
     if not said:
         return None
     found = TIMEOUT.fullmatch(said)
@@ -61,9 +61,9 @@ def _unary(channel: grpc.Channel, rpc: Rpc) -> Any:
     )
 
 
-def _metadata() -> tuple[tuple[str, str], ...]:
-    found = [("x-request-id", g.request_id)]
-    if credential := authorization(request.headers):
+def _metadata(asked: Asked) -> tuple[tuple[str, str], ...]:
+    found = [("x-request-id", asked.request_id)]
+    if credential := authorization(asked.headers):
         found.append(("authorization", credential))
     if trace := traceparent():
         found.append(("traceparent", trace))

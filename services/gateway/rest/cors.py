@@ -6,7 +6,7 @@ that it has no token for.
 
 from http import HTTPStatus
 
-from flask import Response, request
+from werkzeug.wrappers import Request, Response
 
 from services.gateway.settings import gateway_settings
 
@@ -16,29 +16,28 @@ RESPONSE_HEADERS = "Retry-After, X-Request-Id"
 REMEMBERED = "3600"
 
 
-def preflight(verbs: list[str]) -> Response:
+def preflight(asked: Request, verbs: list[str]) -> Response:
     """The answer to OPTIONS: what may be done there, also from other origins where they are allowed."""
     answer = Response(status=HTTPStatus.NO_CONTENT)
     answer.headers["Allow"] = ", ".join([*verbs, "OPTIONS"])
-    if _allowed():
+    if _allowed(asked):
         answer.headers["Access-Control-Allow-Methods"] = ", ".join(verbs)
         answer.headers["Access-Control-Allow-Headers"] = REQUEST_HEADERS
         answer.headers["Access-Control-Max-Age"] = REMEMBERED
     return answer
 
 
-def allow_origin(answer: Response) -> Response:
+def allow_origin(asked: Request, answer: Response) -> None:
     """Let a page of an allowed origin read the answer."""
     if not gateway_settings().cors_origins:
-        return answer
+        return
     answer.headers["Vary"] = "Origin"
-    if allowed := _allowed():
+    if allowed := _allowed(asked):
         answer.headers["Access-Control-Allow-Origin"] = allowed
         answer.headers["Access-Control-Expose-Headers"] = RESPONSE_HEADERS
-    return answer
 
 
-def _allowed() -> str:
+def _allowed(asked: Request) -> str:
     known = {origin.strip().rstrip("/") for origin in gateway_settings().cors_origins.split(",")} - {""}
-    origin = request.headers.get("Origin", "")
+    origin = asked.headers.get("Origin", "")
     return origin if origin and origin in known else ""

@@ -13,12 +13,13 @@ from functools import cache
 from typing import Any
 
 import grpc
-from flask import Response, request
 from google.protobuf.message import Message
+from werkzeug.wrappers import Response
 
 from chassis.errors import ResourceExhausted
 from services.gateway.health import stopping
 from services.gateway.problems import problem_of
+from services.gateway.rest.asked import Asked
 from services.gateway.rest.bindings import Rpc
 from services.gateway.rest.calls import stream
 from services.gateway.rest.transcode import json_of
@@ -67,15 +68,15 @@ class Reader:
             return
 
 
-def streamed(rpc: Rpc, message: Message) -> Response:
+def streamed(asked: Asked, rpc: Rpc, message: Message) -> Response:
     """The answer to a request that streams. Raises grpc.RpcError where the call fails at once."""
-    kind = request.accept_mimetypes.best_match([LINES, EVENTS, "application/json"], LINES)
+    kind = asked.accept_mimetypes.best_match([LINES, EVENTS, "application/json"], LINES)
     places = _places()
     if not places.acquire(blocking=False):
         raise ResourceExhausted("Too many are streaming here; try again later.", reason="TOO_MANY_STREAMS")
     reader = None
     try:
-        reader = Reader(stream(rpc, message))
+        reader = Reader(stream(asked, rpc, message))
         first = _first(reader)
     except BaseException:
         if reader:
