@@ -94,7 +94,10 @@ class Bus(Protocol):
         """Forget dead letters (None: all); returns how many."""
 
     def depth(self, queue: str) -> int:
-        """How many events wait in the queue now, retries and events in hand apart."""
+        """How much waits in the queue now, retries and events in hand apart.
+
+        RabbitMQ counts messages, in which many events may travel together.
+        """
 
     def check(self) -> None:
         """Do nothing when the bus is there. Raises Unavailable that says what is wrong."""

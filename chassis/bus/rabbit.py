@@ -7,10 +7,9 @@ expire back into `<queue>`. An event leaves a queue only after the broker has co
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from http import HTTPStatus
 from itertools import islice
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import structlog
 from pika import BasicProperties, BlockingConnection
@@ -20,7 +19,8 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from pika.spec import Basic
 
 from chassis.bus import BATCH, DELIVERY_LIMIT, DeadLetter, Delivery, Envelope, Handle, pauses
-from chassis.bus.rabbit_io import Incoming, Inflow, Outgoing, Publisher, parameters
+from chassis.bus.rabbit_io import Incoming, Inflow, Publisher, parameters
+from chassis.bus.rabbit_messages import Outgoing, alone, envelopes_in, failed_deliveries, together
 from chassis.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -28,6 +28,9 @@ log = structlog.get_logger(__name__)
 EXCHANGE = "denda.events"
 # Looking at dead letters delivers them, which must not use them up; RabbitMQ 4 limits to 20 where nothing is said.
 WITHOUT_LIMIT = 1_000_000_000
+# A bundle that was delivered more often than this without being acknowledged is taken apart: of its events, at most
+# one kills the consumers.
+WARY = 10
 KILLED = f"delivered {DELIVERY_LIMIT} times and never settled: its consumer dies or hangs"
 # Each with the tag by which the channel acknowledges it.
 Letters = Iterator[tuple[int, DeadLetter]]
@@ -52,7 +55,7 @@ class RabbitBus:
                 channel.queue_bind(queue, EXCHANGE, event_type)
 
     def publish(self, envelopes: Sequence[Envelope]) -> set[UUID]:
-        return self._publisher.publish([_outgoing(EXCHANGE, envelope.type, envelope) for envelope in envelopes])
+        return self._publisher.publish(together(EXCHANGE, envelopes))
 
     def consume(self, queue: str, handle: Handle, stop: threading.Event) -> None:
         inflow = Inflow(self._url, queue)
@@ -72,7 +75,7 @@ class RabbitBus:
         replayed = 0
         with self._letters(queue, ids) as (channel, letters):
             while chunk := list(islice(letters, BATCH)):
-                stored = self._publisher.publish([_outgoing("", queue, letter.envelope) for _, letter in chunk])
+                stored = self._publisher.publish([alone("", queue, letter.envelope) for _, letter in chunk])
                 for tag, letter in chunk:
                     if letter.envelope.id in stored:
                         channel.basic_ack(tag)
@@ -114,34 +117,59 @@ class RabbitBus:
     def _letters(self, queue: str, ids: Collection[UUID] | None) -> Iterator[tuple[BlockingChannel, Letters]]:
         """The dead letters and the channel to acknowledge them by; the others go back into the queue."""
         with self._channel() as channel:
-            yield channel, _letters(channel, queue, ids)
+            yield channel, self._each_letter(channel, queue, ids)
             if channel.is_open:
                 # The end of a channel gives them back as well, but a moment later, when somebody may look again.
                 channel.basic_nack(multiple=True, requeue=True)
 
-    def _delivery(self, message: Incoming) -> Delivery:
-        envelope = _envelope(message.properties, message.body)
-        return Delivery(envelope, message.tag, final=envelope.attempt > len(self._delays))
+    def _each_letter(self, channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Letters:
+        """The dead letters that are there now; none in a queue that nobody has declared yet."""
+        left = None
+        while left != 0 and (got := _get(channel, _dead(queue))):
+            method, properties, body = got
+            # The number that a declaration answers lags behind what has been given back.
+            left = (method.message_count or 0) if left is None else left - 1
+            tag, error = method.delivery_tag or 0, str((properties.headers or {}).get("error", KILLED))
+            found = envelopes_in(properties, body)
+            if len(found) > 1:
+                # Each is listed by itself, behind the others.
+                if self._publisher.publish([alone("", _dead(queue), one, error=error) for one in found]) == _ids(found):
+                    channel.basic_ack(tag)
+                    left += len(found)
+            elif ids is None or found[0].id in ids:
+                yield tag, DeadLetter(found[0], error)
+
+    def _deliveries(self, message: Incoming) -> list[Delivery]:
+        found = envelopes_in(message.properties, message.body)
+        return [Delivery(one, message.tag, final=one.attempt > len(self._delays)) for one in found]
 
     def _handled(self, queue: str, batch: Sequence[Incoming], handle: Handle, stop: threading.Event) -> bool:
         """Call `handle` until it does not raise; False when the stop came first.
 
         The batch is held meanwhile: to give it back would count as a delivery.
         """
+        sound: list[Incoming] = []
+        suspect: list[Incoming] = []
+        for message in batch:
+            (suspect if message.events > 1 and failed_deliveries(message.properties) > WARY else sound).append(message)
+        apart = [alone("", queue, one.envelope) for message in suspect for one in self._deliveries(message)]
+        if not self._stored(apart, stop):
+            return False
         for pause in pauses():
-            deliveries = [self._delivery(message) for message in batch]
+            deliveries = [one for message in sound for one in self._deliveries(message)]
             try:
-                handle(deliveries)
-                return self._set_aside(queue, deliveries, stop)
+                if deliveries:
+                    handle(deliveries)
+                return self._stored([self._aside(queue, one) for one in deliveries if one.error], stop)
             except Exception as error:
                 log.warning("bus_consumer_held", queue=queue, error=type(error).__name__, next_try_seconds=pause)
                 if stop.wait(pause):
                     break
         return False
 
-    def _set_aside(self, queue: str, deliveries: Sequence[Delivery], stop: threading.Event) -> bool:
-        """Store each failed event where it waits now; False when the broker has not confirmed that before the stop."""
-        left = {d.envelope.id: self._aside(queue, d) for d in deliveries if d.error}
+    def _stored(self, messages: Sequence[Outgoing], stop: threading.Event) -> bool:
+        """Put messages, of one event each, where they wait now; False when that was not confirmed before the stop."""
+        left = {message.ids[0]: message for message in messages}
         for pause in pauses():
             for stored in self._publisher.publish(list(left.values())) if left else ():
                 del left[stored]
@@ -152,8 +180,8 @@ class RabbitBus:
     def _aside(self, queue: str, delivery: Delivery) -> Outgoing:
         attempt = delivery.envelope.attempt
         if delivery.dead:
-            return _outgoing("", _dead(queue), delivery.envelope, error=delivery.error, attempt=attempt)
-        return _outgoing("", _retry(queue, self._delays[attempt - 1]), delivery.envelope, attempt=attempt + 1)
+            return alone("", _dead(queue), delivery.envelope, error=delivery.error, attempt=attempt)
+        return alone("", _retry(queue, self._delays[attempt - 1]), delivery.envelope, attempt=attempt + 1)
 
 
 def _declare_exchange(channel: Channel) -> None:
@@ -193,16 +221,8 @@ def _count(channel: BlockingChannel, queue: str) -> int:
         raise
 
 
-def _letters(channel: BlockingChannel, queue: str, ids: Collection[UUID] | None) -> Letters:
-    """The dead letters that are there now; none in a queue that nobody has declared yet."""
-    left = None
-    while left != 0 and (got := _get(channel, _dead(queue))):
-        method, properties, body = got
-        # The number that a declaration answers lags behind what has been given back.
-        left = (method.message_count or 0) if left is None else left - 1
-        letter = DeadLetter(_envelope(properties, body), str((properties.headers or {}).get("error", KILLED)))
-        if ids is None or letter.envelope.id in ids:
-            yield method.delivery_tag or 0, letter
+def _ids(envelopes: Iterable[Envelope]) -> set[UUID]:
+    return {envelope.id for envelope in envelopes}
 
 
 def _get(channel: BlockingChannel, queue: str) -> tuple[Basic.GetOk, BasicProperties, bytes] | None:
@@ -213,45 +233,3 @@ def _get(channel: BlockingChannel, queue: str) -> tuple[Basic.GetOk, BasicProper
             return None
         raise
     return None if method is None or properties is None or body is None else (method, properties, body)
-
-
-def _outgoing(exchange: str, key: str, envelope: Envelope, *, attempt: int = 1, error: str = "") -> Outgoing:
-    extras = {"subject": envelope.subject, "traceparent": envelope.traceparent, "error": error}
-    headers: dict[str, str | int] = {name: text for name, text in extras.items() if text}
-    if attempt > 1:
-        headers["attempt"] = attempt
-    properties = BasicProperties(
-        content_type="application/protobuf",
-        delivery_mode=2,
-        message_id=str(envelope.id),
-        type=envelope.type,
-        app_id=envelope.source,
-        timestamp=int(envelope.time.timestamp()),
-        correlation_id=envelope.correlation_id or None,
-        headers=headers or None,
-    )
-    return Outgoing(envelope.id, exchange, key, properties, envelope.body)
-
-
-def _envelope(properties: BasicProperties, body: bytes) -> Envelope:
-    headers = properties.headers or {}
-    attempt = headers.get("attempt")
-    return Envelope(
-        id=_event_id(properties.message_id or ""),
-        type=properties.type or "",
-        source=properties.app_id or "",
-        time=datetime.fromtimestamp(properties.timestamp or 0, UTC),
-        body=body,
-        subject=str(headers.get("subject", "")),
-        correlation_id=properties.correlation_id or "",
-        traceparent=str(headers.get("traceparent", "")),
-        attempt=attempt if isinstance(attempt, int) else 1,
-    )
-
-
-def _event_id(name: str) -> UUID:
-    """The message's id; what others have put into the queue gets a stable one, so that it can be listed and dropped."""
-    try:
-        return UUID(name)
-    except ValueError:
-        return uuid5(NAMESPACE_URL, name)

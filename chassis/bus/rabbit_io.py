@@ -23,6 +23,7 @@ from pika.frame import Method
 from pika.spec import Basic
 
 from chassis.bus import BATCH, BATCH_BYTES, pauses
+from chassis.bus.rabbit_messages import Outgoing, events_in
 
 log = structlog.get_logger(__name__)
 # Every lost connection is logged below, once and in the product's own form.
@@ -35,12 +36,12 @@ CONNECT_SECONDS = 2.0
 CONFIRM_SECONDS = 10.0
 # A connection that has lasted this long was a good one.
 STEADY_SECONDS = 5.0
-# Messages that the broker sends ahead of their acknowledgement.
+# Events that the broker sends ahead of their acknowledgement, and messages before their size is known.
 PREFETCH = 2 * BATCH
 PREFETCH_AT_FIRST = 20
-# A batch waits for company, a few times as long as more keeps coming: fewer, larger transactions cost less.
+# A batch waits for company as long as more keeps coming: fewer, larger transactions cost less.
 LINGER_SECONDS = 0.01
-LINGER_TURNS = 5
+LONGEST_LINGER_SECONDS = 0.05
 
 
 class Connection(SelectConnection):
@@ -162,16 +163,6 @@ def parameters(url: str) -> URLParameters:
     return found
 
 
-class Outgoing(NamedTuple):
-    """A message to publish; its id tells it from the others of its window."""
-
-    id: UUID
-    exchange: str
-    routing_key: str
-    properties: BasicProperties
-    body: bytes
-
-
 @dataclass(slots=True)
 class Window:
     """Messages sent together, and what the broker has said about them; what it returns it confirms as well."""
@@ -190,13 +181,13 @@ class Publisher:
         self._prepare = opened
         self._turn = threading.Lock()
         self._window = Window(())
-        self._sent: dict[int, tuple[Window, UUID]] = {}
+        self._sent: dict[int, tuple[Window, Outgoing]] = {}
         self._last_tag = 0
         self._url = url
         self._link: Link | None = None
 
     def publish(self, messages: Sequence[Outgoing]) -> set[UUID]:
-        """Send the messages; returns the ids of those that the broker has stored in a queue."""
+        """Send the messages; returns the ids of the events that the broker has stored in a queue."""
         stored: set[UUID] = set()
         with self._turn:
             if self._link is None:
@@ -234,25 +225,25 @@ class Publisher:
             return
         for message in window.messages:
             self._last_tag += 1
-            self._sent[self._last_tag] = (window, message.id)
+            self._sent[self._last_tag] = (window, message)
             channel.basic_publish(
                 message.exchange, message.routing_key, message.body, message.properties, mandatory=True
             )
 
     def _on_return(self, _channel: Channel, _method: Basic.Return, properties: BasicProperties, _body: bytes) -> None:
         # The broker returns what no queue wants before it confirms it.
-        for window, event in self._sent.values():
-            if str(event) == properties.message_id:
-                window.returned.add(event)
+        for window, message in self._sent.values():
+            if message.properties.message_id == properties.message_id:
+                window.returned.update(message.ids)
                 break
 
     def _on_confirm(self, frame: "Method[Basic.Ack | Basic.Nack]") -> None:
         last = frame.method.delivery_tag
         tags = list(takewhile(lambda tag: tag <= last, self._sent)) if frame.method.multiple else [last]
         for tag in tags:
-            window, event = self._sent.pop(tag)
+            window, message = self._sent.pop(tag)
             if isinstance(frame.method, Basic.Ack):
-                window.confirmed.add(event)
+                window.confirmed.update(message.ids)
             window.settled += 1
             if window.settled == len(window.messages):
                 window.done.set()
@@ -265,6 +256,7 @@ class Incoming(NamedTuple):
     tag: int
     properties: BasicProperties
     body: bytes
+    events: int
 
 
 class Inflow:
@@ -273,32 +265,31 @@ class Inflow:
     def __init__(self, url: str, queue_name: str) -> None:
         self._queue = queue_name
         self._prefetch = PREFETCH_AT_FIRST
-        self._size = 0.0
+        self._size = self._events = 0.0
         self._consumer = ""
         self._waiting: queue.SimpleQueue[Incoming] = queue.SimpleQueue()
         self._link = Link(url, self._on_open, lambda: None)
 
     def take(self, seconds: float) -> list[Incoming]:
-        """The next messages of one channel, at most BATCH; empty when none has come after `seconds`."""
+        """The next messages of one channel, with about BATCH events; empty when none has come after `seconds`."""
         try:
             batch = [self._waiting.get(timeout=seconds)]
         except queue.Empty:
             return []
-        for _ in range(LINGER_TURNS):
-            before = self._waiting.qsize()
-            if before >= BATCH:
+        events, until = batch[0].events, time.monotonic() + LONGEST_LINGER_SECONDS
+        while events < BATCH:
+            try:
+                batch.append(self._waiting.get(timeout=max(0.0, min(LINGER_SECONDS, until - time.monotonic()))))
+            except queue.Empty:
                 break
-            time.sleep(LINGER_SECONDS)
-            if self._waiting.qsize() == before:
-                break
-        while len(batch) < BATCH and not self._waiting.empty():
-            batch.append(self._waiting.get())
+            events += batch[-1].events
         # What a lost channel has brought will be sent again.
         return [message for message in batch if message.channel is self._link.channel]
 
     def acknowledge(self, batch: Sequence[Incoming]) -> None:
         """Tell the broker that these messages and all before them are done."""
-        self._link.submit(partial(self._acknowledge, batch[-1], max(len(message.body) for message in batch)))
+        largest = max(len(message.body) for message in batch), max(message.events for message in batch)
+        self._link.submit(partial(self._acknowledge, batch[-1], *largest))
 
     def close(self) -> None:
         """Give back what nobody has taken."""
@@ -314,15 +305,15 @@ class Inflow:
         self._consumer = channel.basic_consume(self._queue, self._on_message)
 
     def _on_message(self, channel: Channel, method: Basic.Deliver, properties: BasicProperties, body: bytes) -> None:
-        self._waiting.put(Incoming(channel, method.delivery_tag or 0, properties, body))
+        self._waiting.put(Incoming(channel, method.delivery_tag or 0, properties, body, events_in(properties)))
 
-    def _acknowledge(self, last: Incoming, largest: int) -> None:
+    def _acknowledge(self, last: Incoming, size: int, events: int) -> None:
         if not last.channel.is_open:
             return
         last.channel.basic_ack(last.tag, multiple=True)
         # Prefetch counts messages and memory counts bytes: the larger they are, the fewer may wait here.
-        self._size = max(largest, 0.9 * self._size, 1)
-        wanted = max(PREFETCH_AT_FIRST, min(PREFETCH, int(BATCH_BYTES / self._size)))
+        self._size, self._events = max(size, 0.9 * self._size, 1), max(events, 0.9 * self._events)
+        wanted = max(PREFETCH_AT_FIRST, int(min(PREFETCH / self._events, BATCH_BYTES / self._size)))
         if wanted > 2 * self._prefetch or wanted < self._prefetch / 2:
             self._prefetch = wanted
             last.channel.basic_cancel(self._consumer)

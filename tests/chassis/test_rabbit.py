@@ -9,7 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from chassis.bus import DELIVERY_LIMIT, Bus, Delivery, connect
-from chassis.bus.rabbit import RabbitBus
+from chassis.bus.rabbit import WARY, RabbitBus
+from chassis.bus.rabbit_messages import TOGETHER
+from denda.events.v1.bundle_pb2 import Bundle, Event
 from tests.chassis.conftest import DELAYS
 from tests.kit.events import an_envelope, consuming, eventually
 from tests.kit.rabbitmq import RabbitNode
@@ -23,10 +25,10 @@ def bus(rabbitmq_url: str) -> Iterator[Bus]:
     bus.close()
 
 
-def put(url: str, queue: str, properties: pika.BasicProperties) -> None:
+def put(url: str, queue: str, properties: pika.BasicProperties, body: bytes = b"\xff") -> None:
     """Put a message into a queue as a stranger would."""
     connection = pika.BlockingConnection(pika.URLParameters(url))
-    connection.channel().basic_publish("", queue, b"\xff", properties)
+    connection.channel().basic_publish("", queue, body, properties)
     connection.close()
 
 
@@ -70,16 +72,74 @@ def test_an_event_that_is_never_settled_ends_among_the_dead_letters(
 ) -> None:
     event = an_envelope(f"{name}.happened.v1")
     bus.publish([event])
-    connection = pika.BlockingConnection(pika.URLParameters(rabbitmq_url))
-    channel = connection.channel()
-    for method, _, _ in channel.consume(queue, inactivity_timeout=2):
-        if method is None:
-            break
-        channel.basic_nack(method.delivery_tag or 0)
-    connection.close()
+    refuse(rabbitmq_url, queue, DELIVERY_LIMIT + 2)
     (letter,) = bus.dead(queue)
     assert letter.envelope == event
     assert str(DELIVERY_LIMIT) in letter.error
+
+
+def refuse(url: str, queue: str, times: int) -> None:
+    """Take the first message of a queue so many times, and never settle it."""
+    connection = pika.BlockingConnection(pika.URLParameters(url))
+    channel = connection.channel()
+    for number, (method, _, _) in enumerate(channel.consume(queue, inactivity_timeout=2)):
+        if method is None or number == times:
+            break
+        channel.basic_nack(method.delivery_tag or 0)
+    connection.close()
+
+
+def test_events_of_a_type_travel_together(bus: Bus, name: str, queue: str) -> None:
+    events = [an_envelope(f"{name}.happened.v1", subject=str(number)) for number in range(250)]
+    assert bus.publish([*events, an_envelope(f"{name}.happened.v1", body=b"x" * 70_000)]) > {one.id for one in events}
+    eventually(lambda: bus.depth(queue) == 4)
+    received: list[Delivery] = []
+    with consuming(bus, queue, received.extend):
+        eventually(lambda: len(received) == 251)
+    assert [delivery.envelope for delivery in received[:250]] == events
+
+
+def test_events_that_are_never_settled_together_are_handed_over_each_alone(
+    bus: Bus, rabbitmq_url: str, name: str, queue: str
+) -> None:
+    events = [an_envelope(f"{name}.happened.v1") for _ in range(3)]
+    bus.publish(events)
+    refuse(rabbitmq_url, queue, WARY + 2)
+
+    def hold(batch: list[Delivery]) -> None:
+        raise ConnectionError
+
+    with consuming(bus, queue, hold):
+        eventually(lambda: bus.depth(queue) == 0)
+    eventually(lambda: bus.depth(queue) == 3)
+    received: list[Delivery] = []
+    with consuming(bus, queue, received.extend):
+        eventually(lambda: len(received) == 3)
+    assert [delivery.envelope for delivery in received] == events
+
+
+def test_events_that_died_together_are_listed_dropped_and_replayed_each_alone(
+    bus: Bus, rabbitmq_url: str, name: str, queue: str
+) -> None:
+    events = [an_envelope(f"{name}.happened.v1") for _ in range(3)]
+    bus.publish(events)
+    refuse(rabbitmq_url, queue, DELIVERY_LIMIT + 2)
+    eventually(lambda: [letter.envelope for letter in bus.dead(queue)] == events)
+    assert all(str(DELIVERY_LIMIT) in letter.error for letter in bus.dead(queue))
+    assert bus.drop(queue, {events[1].id}) == 1
+    assert bus.replay(queue) == 2
+    eventually(lambda: bus.depth(queue) == 2)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", Bundle(events=[Event(id="no uuid")]).SerializeToString()])
+def test_a_bundle_that_is_none_can_be_buried_and_dropped(bus: Bus, rabbitmq_url: str, queue: str, body: bytes) -> None:
+    def bury(batch: list[Delivery]) -> None:
+        batch[0].bury("this is no event")
+
+    put(rabbitmq_url, queue, pika.BasicProperties(content_type=TOGETHER, headers={"events": 7}), body)
+    with consuming(bus, queue, bury):
+        eventually(lambda: bus.dead(queue))
+    assert bus.drop(queue) == 1
 
 
 def test_looking_at_dead_letters_does_not_use_them_up(bus: Bus, name: str, queue: str) -> None:

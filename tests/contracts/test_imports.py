@@ -21,8 +21,8 @@ def test_the_chassis_imports_no_service() -> None:
     assert wrong == []
 
 
-def test_the_chassis_knows_no_contract_but_the_options_and_identitys() -> None:
-    allowed = ("denda.options", "denda.identity", "denda.types")
+def test_the_chassis_knows_no_contract_of_a_service_but_identitys() -> None:
+    allowed = ("denda.options", "denda.identity", "denda.types", "denda.events")
     wrong = [
         (str(path), name)
         for path in python_files("chassis")
