@@ -12,8 +12,13 @@ from denda.options.v1 import options_pb2
 class Access:
     """The roles that an RPC is open to; everyone where it is public."""
 
-    roles: frozenset[int]
+    roles: frozenset[options_pb2.Role.ValueType]
     public: bool
+
+    def __str__(self) -> str:
+        """The roles as somebody who lacks them is told."""
+        *others, last = [options_pb2.Role.Name(role).removeprefix("ROLE_").lower() for role in sorted(self.roles)]
+        return f"{', '.join(others)} or {last}" if others else last
 
 
 def access_table(rpc_services: Iterable[str]) -> dict[str, Access]:

@@ -169,7 +169,7 @@ class Door:
             raise Unauthenticated("Send a token as metadata `authorization: Bearer …`; `denda token` prints one.")
         known = self._keys.verify(token.strip())
         if not access.roles & known.roles:
-            raise PermissionDenied("Your roles do not allow this call.")
+            raise PermissionDenied(f"Your roles do not allow this call; it needs {access}.")
         set_caller(known)
 
 

@@ -68,7 +68,7 @@ def _violations(error: grpc.Call) -> list[str]:
 
 
 def _database_failed(error: Any) -> str:
-    said = str(getattr(error, "orig", error)).strip()
+    said = " ".join(str(getattr(error, "orig", error)).split())
     remedies = [remedy for part, remedy in DATABASE_REMEDIES.items() if part in said]
     return "\n".join([f"The database failed: {said}", *remedies[:1]])
 

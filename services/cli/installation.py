@@ -92,7 +92,7 @@ def create_databases(services: Sequence[Service]) -> None:
     if "{service}" not in url:
         return
     names = [service.name for service in services]
-    if settings().bus_url == url.replace("{service}", BUS):
+    if _shares():
         names.append(BUS)
     try:
         embedded.create_databases(url, names)
@@ -114,11 +114,21 @@ def bus() -> Bus:
     try:
         connected.check()
     except Unavailable as error:
-        remedy = "Is it running there? Check host, port, user, password and virtual host in DENDA_BUS_URL."
-        raise click.ClickException(f"{error.message}\n{remedy}") from error
+        remedy = f"Is it running there? Check host, port, user, password and what follows them in {_bus_setting()}."
+        raise click.ClickException(f"{' '.join(error.message.split())}\n{remedy}") from error
     except DBAPIError as error:
-        raise click.ClickException(str(explained(error)).replace("DENDA_DATABASE_URL", "DENDA_BUS_URL")) from error
+        raise click.ClickException(str(explained(error)).replace("DENDA_DATABASE_URL", _bus_setting())) from error
     return connected
+
+
+def _bus_setting() -> str:
+    """The setting that says where the bus is."""
+    return "DENDA_DATABASE_URL" if _shares() else "DENDA_BUS_URL"
+
+
+def _shares() -> bool:
+    """Whether the bus is a database beside the others."""
+    return settings().bus_url == settings().database_url.replace("{service}", BUS)
 
 
 def _has_keys() -> bool:

@@ -187,6 +187,7 @@ def test_a_caller_without_the_role_is_refused_before_the_request_is_looked_at(ch
     request = people_pb.DeletePersonRequest(id="not an id")
     error = refusal(people_grpc.PeopleServiceStub(channel).DeletePerson, request, a_token("ROLE_VIEWER"))
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "needs admin or service" in error.details()
 
 
 def test_a_wrong_field_is_named_with_what_would_be_right(channel: grpc.Channel) -> None:

@@ -52,6 +52,7 @@ def test_help_can_be_asked_for_everywhere(name: str, denda: Denda) -> None:
         (["serve", "contacts"], LOST, "DENDA_SECRET_KEY"),
         (["serve", "gateway", "--role", "worker"], {}, "only the role api"),
         (["serve", "identity"], {"DENDA_GRPC_THREADS": "many"}, "DENDA_GRPC_THREADS"),
+        (["events", "dead", "list"], {**LOST, **KEYS}, "in DENDA_DATABASE_URL"),
         (["events", "dead", "list"], {**LOST, **KEYS, "DENDA_BUS_URL": "amqp://127.0.0.1:1"}, "RabbitMQ"),
         (["events", "dead", "list"], {**LOST, **KEYS, "DENDA_BUS_URL": "ftp://x"}, "DENDA_BUS_URL is wrong"),
         (["events", "dead", "drop", "contacts.events"], {}, "--all"),
