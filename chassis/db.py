@@ -89,8 +89,9 @@ class Database:
             return self._reading.rows(statement, parameters)
 
     def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement with `$1`, `$2` … that reads and whose best plan depends on the values.
+        """The rows of a statement that reads and whose best plan depends on the values, which are in its text.
 
+        PostgreSQL keeps the plan; `$1`, `$2` … stand for what no plan depends on.
         Raises Unavailable when the database does not answer.
         """
         with self._answering():

@@ -43,7 +43,7 @@ class Lookups:
         return self._with_reader(lambda reader: reader.rows(statement, parameters))
 
     def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """The rows of a statement, planned for these values alone, which need not be texts. Raises as `rows` does."""
+        """The rows of a statement whose parameters need not be texts. Raises as `rows` does."""
         return self._with_reader(lambda reader: reader.planned(statement, parameters))
 
     def _with_reader(self, read: Callable[["_Reader"], list[tuple[Any, ...]]]) -> list[tuple[Any, ...]]:
@@ -86,22 +86,20 @@ class _Reader:
         self._typed = Transformer(connection)
         self._prepared: dict[str, bytes] = {}
         self._numbers = count()
-        self._plans_anew = False
 
     def rows(self, statement: str, parameters: Sequence[str]) -> list[tuple[Any, ...]]:
         return self._rows(statement, [parameter.encode() for parameter in parameters])
 
     def _rows(self, statement: str, parameters: Sequence[Buffer | None]) -> list[tuple[Any, ...]]:
-        name = self._prepared.get(statement) or self._prepare(statement)
+        name = self._prepared.pop(statement, None) or self._prepare(statement)
+        # The one that was used last is the last to be forgotten.
+        self._prepared[statement] = name
         result = self._server.exec_prepared(name, parameters)  # type: ignore[arg-type]  # the stubs lack NULL
         self._require(result, ExecStatus.TUPLES_OK)
         self._typed.set_pgresult(result)
         return self._typed.load_rows(0, result.ntuples, tuple)
 
     def planned(self, statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-        if not self._plans_anew:
-            self._connection.execute("SET plan_cache_mode = force_custom_plan")
-            self._plans_anew = True
         return self._rows(statement, self._typed.dump_sequence(parameters, [PyFormat.TEXT] * len(parameters)))
 
     def is_lost(self) -> bool:
@@ -116,7 +114,6 @@ class _Reader:
             self._connection.execute(b"DEALLOCATE " + self._prepared.pop(oldest))
         name = f"lookup_{next(self._numbers)}".encode()
         self._require(self._server.prepare(name, statement.encode()), ExecStatus.COMMAND_OK)
-        self._prepared[statement] = name
         return name
 
     def _require(self, result: PGresult, wanted: ExecStatus) -> None:

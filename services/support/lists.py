@@ -1,15 +1,17 @@
 """Pages of tickets, by the way that takes least: agents look at lists all day.
 
 SQLAlchemy makes the SQL of a filter, which takes longer than PostgreSQL needs to find a page, so it is kept, for a
-second: a text such as "-30d" means another time in the next. PostgreSQL plans each page for its values, since a plan
-for any value at all would be a bad one for a tag that half of the tickets have.
+second: a text such as "-30d" means another time in the next. The filter's values stand in the SQL: a plan for any value
+at all would be a bad one for a tag that half of the tickets have, and PostgreSQL keeps one for these values as long as
+the text is the same. Only the place of a page is a parameter.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Text, Uuid, bindparam, cast, select
+from psycopg import sql
+from sqlalchemy import BindParameter, ColumnElement, Text, Uuid, bindparam, cast, select
 
 from chassis.clock import now
 from chassis.paging import PageRequest, after, column_of, position_in, size_of, token_of
@@ -46,24 +48,16 @@ class _Question(NamedTuple):
     filter: str
     order: Order
     further: bool
+    most: int
     who: str
     second: int
 
 
 class _Statement(NamedTuple):
-    """The SQL of a first or a further page with `$1`, `$2` …, and their names and values, as far as they are known."""
+    """The SQL of a first or a further page, and which of the place's keys `$1`, `$2` … are."""
 
     text: str
-    names: Sequence[str]
-    values: dict[str, Any]
-
-
-class _Numbers(dict[str, str]):
-    """A number for each name that a text is filled in with."""
-
-    def __missing__(self, name: str) -> str:
-        self[name] = f"${len(self) + 1}"
-        return self[name]
+    places: Sequence[int]
 
 
 def page(wanted: Listing, request: PageRequest, who: str) -> tuple[list[dict[str, Any]], str]:
@@ -73,9 +67,9 @@ def page(wanted: Listing, request: PageRequest, who: str) -> tuple[list[dict[str
     """
     query, size = f"tickets {wanted.order.name} {wanted.filter}", size_of(request)
     position = position_in(request.page_token, query) if request.page_token else []
-    statement = _statement(_Question(wanted.filter, wanted.order, bool(position), who, int(now().timestamp())))
-    values = statement.values | {f"key_{number}": value for number, value in enumerate(position)} | {"most": size + 1}
-    rows = database.planned(statement.text, [values[name] for name in statement.names])
+    asked = _Question(wanted.filter, wanted.order, bool(position), size + 1, who, int(now().timestamp()))
+    statement = _statement(asked)
+    rows = database.planned(statement.text, [position[place] for place in statement.places])
     found = [dict(zip(FIELDS, row, strict=False)) for row in rows[:size]]
     _set_participants(found)
     return found, token_of(query, rows[size - 1][len(FIELDS) :]) if len(rows) > size else ""
@@ -93,18 +87,25 @@ def _set_participants(found: Sequence[dict[str, Any]]) -> None:
 
 @lru_cache(maxsize=MOST_KEPT)
 def _statement(asked: _Question) -> _Statement:
-    """The statement of a question; `key_0` … and `most` are to be filled in."""
     keys = ORDERS[asked.order]
-    place = [bindparam(f"key_{number}", type_=key.type) for number, key in enumerate(keys)]
+    names = [f"key_{number}" for number in range(len(keys))]
     rows = select(*_COLUMNS, *(_as_text(column_of(key)) for key in keys)).where(criteria.condition(asked.filter))
     if asked.further:
-        rows = rows.where(after(keys, place))
-    dialect = database.engine.dialect
-    compiled = rows.order_by(*keys).limit(bindparam("most")).compile(dialect=dialect)
-    numbers = _Numbers()
-    text = str(compiled) % numbers
-    values = {}
+        rows = rows.where(after(keys, [bindparam(name, type_=key.type) for name, key in zip(names, keys, strict=True)]))
+    compiled = rows.order_by(*keys).limit(asked.most).compile(dialect=database.engine.dialect)
+    written: dict[str, str] = {}
+    places: list[int] = []
     for name, bound in compiled.binds.items():
-        process = bound.type.dialect_impl(dialect).bind_processor(dialect)
-        values[name] = process(bound.value) if process and bound.value is not None else bound.value
-    return _Statement(text, list(numbers), values)
+        if bound.key in names:
+            places.append(names.index(bound.key))
+            written[name] = f"${len(places)}"
+        else:
+            written[name] = sql.quote(_value(bound))
+    return _Statement(str(compiled) % written, places)
+
+
+def _value(bound: BindParameter[Any]) -> Any:
+    """A value as SQLAlchemy would send it."""
+    dialect = database.engine.dialect
+    process = bound.type.dialect_impl(dialect).bind_processor(dialect)
+    return process(bound.value) if process and bound.value is not None else bound.value

@@ -99,6 +99,17 @@ def test_every_field_of_the_contract_can_be_asked_for(support: Support) -> None:
         assert support.found(asked) == ["a"], asked
 
 
+@pytest.mark.parametrize(
+    "odd", ["it's", "100%", "%(x)s", "back\\slash", "$1", "{a,b}", "'; DROP TABLE ticket; --", "ñ"]
+)
+def test_a_value_is_no_part_of_the_statement(support: Support, odd: str) -> None:
+    support.a_ticket(subject=odd, tags=[odd])
+    support.a_ticket(subject="other")
+    said = odd.replace("\\", "\\\\")
+    assert support.found(f'subject = "{said}" AND tags:"{said}"') == [odd]
+    assert support.found(f'text("{said}") OR subject = "other"', page_size=1) == ["other"]
+
+
 def test_the_most_urgent_come_first_and_of_these_the_one_that_waits_longest(support: Support) -> None:
     made = [
         support.a_ticket(subject=f"{name} {number}", priority=priority)
