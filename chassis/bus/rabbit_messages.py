@@ -5,6 +5,7 @@ costs them a tenth.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 from uuid import NAMESPACE_URL, UUID, uuid5
@@ -78,14 +79,15 @@ def failed_deliveries(properties: BasicProperties) -> int:
 
 def envelopes_in(properties: BasicProperties, body: bytes) -> list[Envelope]:
     """The events of a message; one for whatever is no bundle, so that it can be listed and dropped."""
-    if properties.content_type == TOGETHER:
-        try:
-            events = Bundle.FromString(body).events
-            if events:
-                return [_of_bundle(properties, event) for event in events]
-        except (DecodeError, ValueError):
-            pass
-    return [_of_message(properties, body)]
+    if properties.content_type != TOGETHER:
+        return [_of_message(properties, body)]
+    try:
+        if found := [_of_bundle(properties, event) for event in Bundle.FromString(body).events]:
+            return found
+    except (DecodeError, ValueError):
+        pass
+    # Nobody may take it for an event of its type.
+    return [replace(_of_message(properties, body), type=TOGETHER)]
 
 
 def _groups(envelopes: Sequence[Envelope]) -> Iterator[list[Envelope]]:

@@ -136,9 +136,10 @@ def test_a_bundle_that_is_none_can_be_buried_and_dropped(bus: Bus, rabbitmq_url:
     def bury(batch: list[Delivery]) -> None:
         batch[0].bury("this is no event")
 
-    put(rabbitmq_url, queue, pika.BasicProperties(content_type=TOGETHER, headers={"events": 7}), body)
+    put(rabbitmq_url, queue, pika.BasicProperties(content_type=TOGETHER, type="x.v1", headers={"events": 7}), body)
     with consuming(bus, queue, bury):
         eventually(lambda: bus.dead(queue))
+    assert bus.dead(queue)[0].envelope.type == TOGETHER
     assert bus.drop(queue) == 1
 
 
