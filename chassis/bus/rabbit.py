@@ -152,8 +152,8 @@ class RabbitBus:
         suspect: list[Incoming] = []
         for message in batch:
             (suspect if message.events > 1 and failed_deliveries(message.properties) > WARY else sound).append(message)
-        apart = [alone("", queue, one.envelope) for message in suspect for one in self._deliveries(message)]
-        if not self._stored(apart, stop):
+        apart = [one for message in suspect for one in envelopes_in(message.properties, message.body)]
+        if not self._stored([alone("", queue, one) for one in apart], stop):
             return False
         for pause in pauses():
             deliveries = [one for message in sound for one in self._deliveries(message)]

@@ -5,7 +5,6 @@ call is cancelled: a sign of life every few seconds finds that out. An error aft
 with a line `{"error": PROBLEM}`, or an event `error`.
 """
 
-import json
 import queue
 import threading
 from collections.abc import Iterator
@@ -110,7 +109,7 @@ def _lines(reader: Reader, first: list[Message | None]) -> Iterator[bytes]:
         elif isinstance(item, Message):
             yield json_of(item) + b"\n"
         else:
-            yield json.dumps({"error": problem_of(item).as_json()}).encode() + b"\n"
+            yield b'{"error":' + problem_of(item).as_bytes() + b"}\n"
 
 
 def _events(reader: Reader, first: list[Message | None]) -> Iterator[bytes]:
@@ -120,7 +119,7 @@ def _events(reader: Reader, first: list[Message | None]) -> Iterator[bytes]:
         elif isinstance(item, Message):
             yield b"data: " + json_of(item) + b"\n\n"
         else:
-            yield b"event: error\ndata: " + json.dumps(problem_of(item).as_json()).encode() + b"\n\n"
+            yield b"event: error\ndata: " + problem_of(item).as_bytes() + b"\n\n"
 
 
 def _items(reader: Reader, first: list[Message | None]) -> Iterator[Message | grpc.RpcError | None]:
