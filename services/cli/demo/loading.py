@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from uuid import UUID, uuid5
 
+import grpc
+
 from chassis.clock import now
 from denda.campaigns.v1 import campaigns_service_pb2 as campaigns_pb
 from denda.campaigns.v1.campaign_pb2 import Campaign
@@ -194,4 +196,13 @@ def _decide(stub: CampaignsServiceStub, plan: content.Plan, campaign_id: str) ->
     with step(f"Launching “{plan.name}”"):
         stub.LaunchCampaign(campaigns_pb.LaunchCampaignRequest(id=campaign_id), timeout=60)
         if plan.fate == Fate.PAUSED:
-            stub.PauseCampaign(campaigns_pb.PauseCampaignRequest(id=campaign_id))
+            _pause(stub, campaign_id)
+
+
+def _pause(stub: CampaignsServiceStub, campaign_id: str) -> None:
+    """Pause a campaign that was launched a moment ago, unless it is finished already, as a small one may be."""
+    try:
+        stub.PauseCampaign(campaigns_pb.PauseCampaignRequest(id=campaign_id))
+    except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.FAILED_PRECONDITION:
+            raise
